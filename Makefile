@@ -1,0 +1,161 @@
+# Fealty: `make help` lists what there is. One binary, build/fealty, from all .c files of the folders below.
+#
+# Variants (build/obj/VARIANT): release, asan (address + undefined), tsan (threads), fuzz (clang, coverage + address).
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+FUZZ_CC      ?= clang-14
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY   ?= clang-tidy-14
+PREFIX       ?= /usr/local
+DESTDIR      ?=
+JOBS         ?= $(shell nproc 2>/dev/null || echo 2)
+
+FOLDERS  := protocol storage actors cluster http node
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-string-conversion -Wstrict-prototypes -Werror
+CFLAGS   ?= -O2 -g
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -pthread -I. $(CPPFLAGS)
+LIBS     := -lrocksdb -lczmq -lzmq -lcivetweb -lsodium -lmsgpackc -licui18n -licuuc -lm -pthread
+
+FLAGS_release = $(CFLAGS)
+FLAGS_asan    = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FLAGS_tsan    = -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_fuzz    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+CC_release    = $(CC)
+CC_asan       = $(CC)
+CC_tsan       = $(CC)
+CC_fuzz       = $(FUZZ_CC)
+
+SOURCES   := $(foreach folder,$(FOLDERS),$(sort $(wildcard $(folder)/*.c)))
+MAIN      := node/main.c
+UNITS     := $(sort $(wildcard tests/unit/*.c))
+THREADS   := $(basename $(notdir $(sort $(wildcard tests/threads/*.c))))
+ASSUMED   := $(basename $(notdir $(sort $(wildcard tests/assume/*.c))))
+FUZZERS   := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
+SIMULATED := $(sort $(wildcard tests/sim/*.c))
+BENCH     := $(filter-out bench/bare_civetweb.c bench/raw_rocksdb.c,$(sort $(wildcard bench/*.c)))
+FORMATTED := $(foreach folder,$(FOLDERS) bench tests/unit tests/threads tests/assume tests/fuzz tests/sim,\
+               $(sort $(wildcard $(folder)/*.c) $(wildcard $(folder)/*.h)))
+
+# The programs that `make test` needs; tests/run.py runs them.
+TEST_PROGRAMS := build/fealty build/asan/fealty \
+                 $(if $(UNITS),build/unit build/asan/unit) \
+                 $(addprefix build/assume/,$(ASSUMED)) \
+                 $(addprefix build/tsan/threads/,$(THREADS)) \
+                 $(if $(wildcard tests/threads/*.c tests/cluster/*.py),build/tsan/fealty) \
+                 $(addprefix build/fuzz/,$(FUZZERS)) \
+                 $(if $(SIMULATED),build/sim)
+
+.PHONY: all run test bench cluster check sim deps install fuzz clean help format format-check tidy \
+        sanitizers test-programs bench-programs docs deps-build deps-test deps-check deps-bench
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: deps-build ## build build/fealty
+	@$(MAKE) --no-print-directory -j$(JOBS) build/fealty
+
+run: all ## build, then start one node on 127.0.0.1:8080 with its data in ./data
+	@exec build/fealty node --data data --listen 127.0.0.1:8080
+
+cluster: all ## three nodes on loopback, with a how-to; Ctrl-C stops them
+	@exec tools/cluster.sh
+
+test: deps-test ## everything that proves it; the last line sums all up
+	@exec python3 tests/run.py
+
+check: deps-check format-check tidy sanitizers ## format, clang-tidy, address + undefined and thread sanitizers
+
+sim: deps-build ## whole clusters on one thread, from seeds: SEED=1 RUNS=50
+	@$(MAKE) --no-print-directory -j$(JOBS) build/sim
+	@build/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+fuzz: deps-test ## each fuzz target for FUZZ_SECONDS (60)
+	@$(MAKE) --no-print-directory -j$(JOBS) $(addprefix build/fuzz/,$(FUZZERS))
+	@tools/fuzz.sh $${FUZZ_SECONDS:-60} $(FUZZERS)
+
+bench: deps-bench ## how fast, against what people would use instead
+	@$(MAKE) --no-print-directory -j$(JOBS) bench-programs
+	@exec bench/run.sh
+
+install: all ## to PREFIX (/usr/local), below DESTDIR
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/fealty'
+	install -m 755 build/fealty '$(DESTDIR)$(PREFIX)/bin/fealty'
+	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/fealty/'
+
+deps: ## install the Debian packages for everything, once
+	@tools/deps.sh build test check bench
+
+docs: all ## write docs/configuration.md from the table in node/config.c
+	build/fealty help --markdown > build/configuration.md
+	mv build/configuration.md docs/configuration.md
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+
+deps-build:
+	@tools/deps.sh build
+deps-test:
+	@tools/deps.sh build test
+deps-check:
+	@tools/deps.sh build test check
+deps-bench:
+	@tools/deps.sh build bench
+
+test-programs: $(TEST_PROGRAMS)
+bench-programs: build/fealty build/fealty-bench build/fealty-bench-bare build/fealty-bench-rocksdb
+
+format: deps-check ## lay out all sources
+	@$(CLANG_FORMAT) -i $(FORMATTED)
+
+format-check: deps-check
+	@$(CLANG_FORMAT) --dry-run -Werror $(FORMATTED)
+
+tidy: deps-check
+	@printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -n 4 sh -c \
+	    '$(CLANG_TIDY) --quiet "$$@" -- -std=c11 -D_GNU_SOURCE -I. 2>build/tidy.$$$$ || { cat build/tidy.$$$$; exit 255; }' tidy
+
+sanitizers: deps-test
+	@$(MAKE) --no-print-directory -j$(JOBS) build/asan/fealty build/tsan/fealty build/asan/unit \
+	    $(addprefix build/tsan/threads/,$(THREADS))
+	@python3 tests/run.py --no-build sanitizers
+
+# --- rules, once per variant -------------------------------------------------------------------------
+
+define VARIANT
+build/obj/$(1)/%.o: %.c Makefile
+	@mkdir -p $$(@D)
+	$$(CC_$(1)) $$(ALL_CFLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+
+# Everything but main(), so that tests link what they use.
+build/obj/$(1)/fealty.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(filter-out $$(MAIN),$$(SOURCES)))
+	@rm -f $$@
+	ar qcs $$@ $$^
+endef
+$(foreach variant,release asan tsan fuzz,$(eval $(call VARIANT,$(variant))))
+
+define PROGRAM # path, variant, main's object files, further libraries
+$(1): $(3) build/obj/$(2)/fealty.a
+	@mkdir -p $$(@D)
+	$$(CC_$(2)) $$(FLAGS_$(2)) $$(LDFLAGS) -o $$@ $$^ $(4) $$(LIBS)
+endef
+objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
+
+$(eval $(call PROGRAM,build/fealty,release,build/obj/release/node/main.o,))
+$(eval $(call PROGRAM,build/asan/fealty,asan,build/obj/asan/node/main.o,))
+$(eval $(call PROGRAM,build/tsan/fealty,tsan,build/obj/tsan/node/main.o,))
+$(eval $(call PROGRAM,build/unit,release,$(call objects,release,$(UNITS)),-lcriterion))
+$(eval $(call PROGRAM,build/asan/unit,asan,$(call objects,asan,$(UNITS)),-lcriterion))
+$(eval $(call PROGRAM,build/sim,release,$(call objects,release,$(SIMULATED)),))
+$(eval $(call PROGRAM,build/fealty-bench,release,$(call objects,release,$(BENCH)),))
+$(eval $(call PROGRAM,build/fealty-bench-bare,release,build/obj/release/bench/bare_civetweb.o,))
+$(eval $(call PROGRAM,build/fealty-bench-rocksdb,release,build/obj/release/bench/raw_rocksdb.o,))
+$(foreach name,$(THREADS),$(eval $(call PROGRAM,build/tsan/threads/$(name),tsan,build/obj/tsan/tests/threads/$(name).o,)))
+$(foreach name,$(ASSUMED),$(eval $(call PROGRAM,build/assume/$(name),release,build/obj/release/tests/assume/$(name).o,)))
+$(foreach name,$(FUZZERS),$(eval $(call PROGRAM,build/fuzz/$(name),fuzz,build/obj/fuzz/tests/fuzz/$(name).o,-fsanitize=fuzzer)))
+
+-include $(shell find build/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,76 @@
+/* partition.h - the core of one partition: decides commands, seals records, applies what its log accepted
+ *
+ * Contract   Free of I/O but for reads of its store; time comes in with every call. One round is: any number of
+ *            partition_on_command / on_frame, then partition_seal until it returns false, each record appended to the
+ *            journal; each record that the journal returns goes through partition_on_record, which judges it
+ *            (protocol section 1) and adds its effects; after the journal's commit, partition_committed releases
+ *            replies and frames. Nothing leaves before. partition_drop forgets a round that was not committed.
+ *            Decisions are made on committed state + overlay of the round.
+ * Threads    One shard's thread.
+ * Ownership  Everything in partition_config_t is borrowed. on_command takes a reference to the request.
+ * Units      Microseconds UTC.
+ * Errors     ERR_HALTED: see partition_trouble(). Requests are completed with their own errors.
+ */
+#ifndef FEALTY_PARTITION_H
+#define FEALTY_PARTITION_H
+
+#include "actors/catalogue.h"
+#include "actors/request.h"
+#include "actors/row_cache.h"
+#include "protocol/clock.h"
+#include "storage/journal.h"
+
+typedef struct partition partition_t;
+
+typedef struct {
+    uint16_t        number;
+    uint16_t        partitions; /* of customers; the catalogue's partition has this number */
+    const uint16_t *homes;      /* home partitions of all other nodes */
+    size_t          home_count;
+    store_t        *store;
+    catalogue_t    *catalogue;
+    row_cache_t    *cache;      /* of the shard, shared by its partitions */
+    hash_t          incarnation;
+    /* Frame for the owner of partition dst (maybe this very shard). At most once. */
+    void (*send)(void *state, uint16_t dst, const void *frame, size_t n);
+    void (*session)(void *state, const hash_t *token, const void *value, size_t n);
+    void *state;
+} partition_config_t;
+
+typedef enum { PARTITION_STANDBY, PARTITION_CLAIMING, PARTITION_OWNER, PARTITION_HALTED } partition_state_t;
+
+partition_t *partition_new(const partition_config_t *config);
+void         partition_destroy(partition_t **self_p);
+
+/* Reads meta rows, pairs, counters; `position` is the journal's (found false: an empty log). */
+errcode_t partition_load(partition_t *self, const position_t *position, bool found, err_t *err);
+
+/* Queues a claim of epoch + 1 for the next seal. `fresh_history` is used when the log is empty. */
+void partition_claim(partition_t *self, const hash_t *fresh_history);
+
+void partition_on_command(partition_t *self, request_t *request, int64_t wall_us);
+void partition_on_frame(partition_t *self, const void *frame, size_t n, int64_t wall_us);
+/* Overdue waiters, resends, housekeeping; call at least every 100 ms. */
+void partition_on_tick(partition_t *self, int64_t wall_us);
+
+/* true when the round took as much as a record may hold: seal before giving it more. */
+bool partition_full(const partition_t *self);
+
+/* Next record of the round, header and body in one piece: valid until partition_committed or partition_drop. */
+bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, size_t *n);
+/* Judges a record of this partition's log; on acceptance appends its row writes to effects. */
+verdict_t partition_on_record(partition_t *self, const journal_record_t *record, buffer_t *effects);
+void      partition_committed(partition_t *self, int64_t wall_us);
+void      partition_drop(partition_t *self, const err_t *why);
+/* Completes every waiting request (stop): their outcome is unknown or they never ran. */
+void      partition_stop(partition_t *self);
+
+partition_state_t partition_state(const partition_t *self);
+const position_t *partition_position(const partition_t *self); /* committed */
+bool              partition_idle(const partition_t *self);     /* nothing waits for messages or acks */
+/* Why it or one of its pairs is halted; NULL when all is well. */
+const char       *partition_trouble(const partition_t *self);
+/* Prometheus lines: figures of conservation. Shard's thread only. */
+void              partition_metrics(const partition_t *self, buffer_t *out);
+
+#endif

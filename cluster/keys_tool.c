@@ -1,0 +1,83 @@
+/* keys_tool.c - `fealty keys`: key pairs for all nodes of a cluster, and how to hand them out */
+#include "cluster/keys.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *option_value(const char *name, int argc, char **argv, int *i);
+static int usage(void);
+
+int tool_keys(int argc, char **argv)
+{
+    const char *out = NULL, *nodes = NULL;
+    addresses_t addresses;
+    char first[ADDRESS_BYTES];
+    size_t bytes;
+    err_t err;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value;
+
+        if ((value = option_value("--out", argc, argv, &i)) != NULL)
+            out = value;
+        else if ((value = option_value("--nodes", argc, argv, &i)) != NULL)
+            nodes = value;
+        else
+            return usage();
+    }
+    if (out == NULL || nodes == NULL)
+        return usage();
+    /* Any of the addresses will do as the own one: the keys of all are made. */
+    nodes += strspn(nodes, ", \t");
+    bytes = strcspn(nodes, ", \t");
+    if (bytes >= sizeof first)
+        bytes = sizeof first - 1;
+    memcpy(first, nodes, bytes);
+    first[bytes] = '\0';
+    if (addresses_parse(&addresses, first, nodes, &err) != ERR_NONE ||
+        keys_generate(out, &addresses, &err) != ERR_NONE) {
+        (void)fprintf(stderr, "fealty keys: %s\n", err.text);
+        return 1;
+    }
+    (void)printf("Keys for %zu nodes are in %s, one directory per node:\n\n", addresses.count, out);
+    for (size_t i = 0; i < addresses.count; i++) {
+        char path[KEYS_PATH_BYTES];
+        char *name;
+
+        /* The directory is named as the public key's file. */
+        if (keys_peer_path(out, addresses.text[i], path, NULL) != ERR_NONE)
+            continue;
+        name = strrchr(path, '/') + 1;
+        (void)printf("  %s/%s  ->  the node at %s\n", out, name, addresses.text[i]);
+    }
+    (void)printf("\nCopy each directory to its node only, for example\n"
+                 "  scp -rp %s/DIRECTORY user@host:/etc/fealty/keys\n"
+                 "and start the node with --keys /etc/fealty/keys. The file `secret` stays on its\n"
+                 "node, readable by the node's user alone; delete the copies here afterwards.\n"
+                 "A node that moves to another address keeps its keys: rename its file in the\n"
+                 "folder `public` of every node.\n",
+                 out);
+    return 0;
+}
+
+/* The text behind NAME or NAME=, NULL when argv[*i] is something else. */
+static const char *option_value(const char *name, int argc, char **argv, int *i)
+{
+    size_t n = strlen(name);
+
+    if (strncmp(argv[*i], name, n) != 0)
+        return NULL;
+    if (argv[*i][n] == '=')
+        return argv[*i] + n + 1;
+    if (argv[*i][n] != '\0' || *i + 1 >= argc)
+        return NULL;
+    return argv[++*i];
+}
+
+static int usage(void)
+{
+    (void)fprintf(stderr,
+                  "usage: fealty keys --out DIR --nodes HOST:PORT,HOST:PORT,...\n"
+                  "Makes one key pair per node of a cluster; --nodes are the cluster addresses.\n");
+    return 2;
+}

@@ -1,0 +1,271 @@
+/* router.c - which thread, here or elsewhere, answers for a partition
+ *
+ * The transport's thread computes from the members where each partition lives and publishes it as one word per
+ * partition; everybody else only reads that word. Without peers it is computed once, at the start.
+ */
+#include "cluster/router_state.h"
+
+#include <stdlib.h>
+
+static errcode_t not_served(const router_t *self, uint16_t partition, uint32_t route, err_t *err);
+static errcode_t ask_elsewhere(router_t *self, uint16_t partition, uint32_t route,
+                               const buffer_t *query, int64_t deadline_us, waiter_t *waiter,
+                               request_t **asked, err_t *err);
+static bool request_is_answered(request_t *request);
+static errcode_t take_answer(request_t *request, buffer_t *answer, err_t *err);
+static bool wait_for(router_t *self, waiter_t *waiter, unsigned count, int64_t deadline_us);
+static errcode_t late(const router_t *self, uint16_t partition, err_t *err);
+static const char *birth_name(const router_t *self, uint16_t partition);
+
+void router_send(void *router, uint16_t dst, const void *frame, size_t n)
+{
+    router_t *self = router;
+    uint32_t route = route_of(self, dst);
+
+    if (ROUTE_KIND(route) == OWNER_SELF)
+        router_deliver_here(self, dst, frame, n);
+    else if (ROUTE_KIND(route) == OWNER_LINK && (route & ROUTE_UP) != 0)
+        transport_message(self->transport, ROUTE_LINK(route), dst, frame, n);
+}
+
+uint16_t router_partitions(const router_t *self)
+{
+    return (uint16_t)atomic_load_explicit(&self->partitions, memory_order_relaxed);
+}
+
+uint16_t router_catalogue_partition(const router_t *self)
+{
+    return router_partitions(self);
+}
+
+uint16_t router_home_partition(const router_t *self)
+{
+    for (uint16_t i = 0; atomic_load_explicit(&self->attached, memory_order_acquire) &&
+                         i < router_partitions(self);
+         i++) {
+        if (self->birth.owners[i] == self->birth.node)
+            return i;
+    }
+    return router_partitions(self);
+}
+
+uint16_t router_partition_of_customer(const router_t *self, const uuid16_t *customer)
+{
+    return partition_of_slot(slot_of_customer(customer), router_partitions(self));
+}
+
+uint16_t router_partition_of_id(const router_t *self, uint64_t id)
+{
+    return partition_of_slot(id_slot(id), router_partitions(self));
+}
+
+errcode_t router_post(router_t *self, request_t *request, err_t *err)
+{
+    uint32_t route = route_of(self, request->partition);
+
+    if (LIKELY(ROUTE_KIND(route) == OWNER_SELF))
+        return router_post_here(self, request, err);
+    if (ROUTE_KIND(route) == OWNER_LINK && (route & ROUTE_UP) != 0)
+        return transport_post(self->transport, ROUTE_LINK(route), LINK_COMMANDS, request, err);
+    return not_served(self, request->partition, route, err);
+}
+
+errcode_t router_query(router_t *self, uint16_t partition, const query_t *query,
+                       int64_t deadline_us, buffer_t *answer, err_t *err)
+{
+    uint32_t route = route_of(self, partition);
+    request_t *asked = NULL;
+    waiter_t waiter;
+    buffer_t encoded;
+    errcode_t rc;
+
+    buffer_init(&encoded, LINK_ITEM_BYTES_MAX);
+    query_encode(query, &encoded);
+    if (encoded.failed) {
+        rc = err_set(err, ERR_TOO_LARGE, NULL);
+    } else if (ROUTE_KIND(route) == OWNER_SELF) {
+        rc = router_query_here(self, partition, encoded.bytes, encoded.size, answer, err);
+    } else {
+        waiter_init(&waiter);
+        rc = ask_elsewhere(self, partition, route, &encoded, deadline_us, &waiter, &asked, err);
+        if (rc == ERR_NONE && wait_for(self, &waiter, 1, deadline_us))
+            rc = take_answer(asked, answer, err);
+        else if (rc == ERR_NONE)
+            rc = late(self, partition, err);
+        if (asked != NULL)
+            waiter_abandon(&waiter, asked);
+    }
+    request_release(asked);
+    buffer_free(&encoded);
+    return rc;
+}
+
+/* What must travel leaves first, so that others work while this thread answers its own part. */
+errcode_t router_scatter(router_t *self, const query_t *query, int64_t deadline_us,
+                         buffer_t *answers, err_t *err)
+{
+    uint16_t partitions = router_partitions(self);
+    request_t **asked = memory_zalloc(partitions * sizeof(request_t *));
+    unsigned count = 0;
+    waiter_t waiter;
+    buffer_t encoded;
+    errcode_t rc = ERR_NONE;
+
+    waiter_init(&waiter);
+    buffer_init(&encoded, LINK_ITEM_BYTES_MAX);
+    query_encode(query, &encoded);
+    if (encoded.failed)
+        rc = err_set(err, ERR_TOO_LARGE, NULL);
+    for (uint16_t i = 0; rc == ERR_NONE && i < partitions; i++) {
+        uint32_t route = route_of(self, i);
+
+        if (ROUTE_KIND(route) == OWNER_SELF)
+            continue;
+        rc = ask_elsewhere(self, i, route, &encoded, deadline_us, &waiter, &asked[i], err);
+        count += rc == ERR_NONE;
+    }
+    for (uint16_t i = 0; rc == ERR_NONE && i < partitions; i++) {
+        if (asked[i] == NULL)
+            rc = router_query_here(self, i, encoded.bytes, encoded.size, &answers[i], err);
+    }
+    if (rc == ERR_NONE)
+        (void)wait_for(self, &waiter, count, deadline_us);
+    for (uint16_t i = 0; i < partitions; i++) {
+        if (asked[i] == NULL)
+            continue;
+        if (rc == ERR_NONE && !request_is_answered(asked[i]))
+            rc = late(self, i, err);
+        else if (rc == ERR_NONE)
+            rc = take_answer(asked[i], &answers[i], err);
+        waiter_abandon(&waiter, asked[i]);
+        request_release(asked[i]);
+    }
+    buffer_free(&encoded);
+    free(asked);
+    return rc;
+}
+
+const char *router_owner_name(const router_t *self, uint16_t partition)
+{
+    return ROUTE_KIND(route_of(self, partition)) == OWNER_NONE ? "" : birth_name(self, partition);
+}
+
+catalogue_t *router_catalogue(router_t *self)
+{
+    return self->config.catalogue;
+}
+
+int64_t router_now_us(router_t *self)
+{
+    return clock_wall_us(self->config.clock);
+}
+
+errcode_t router_post_here(void *state, request_t *request, err_t *err)
+{
+    router_t *self = state;
+    uint32_t route = route_of(self, request->partition);
+
+    if (ROUTE_KIND(route) != OWNER_SELF)
+        return not_served(self, request->partition, route, err);
+    if (!atomic_load_explicit(&self->attached, memory_order_acquire))
+        return err_set(err, ERR_UNREACHABLE, "this node is starting");
+    return shard_post(self->shards[self->shard_of[request->partition]], request, err);
+}
+
+void router_deliver_here(void *state, uint16_t dst, const void *frame, size_t n)
+{
+    router_t *self = state;
+
+    if (ROUTE_KIND(route_of(self, dst)) == OWNER_SELF &&
+        atomic_load_explicit(&self->attached, memory_order_acquire))
+        shard_deliver(self->shards[self->shard_of[dst]], dst, frame, n);
+}
+
+errcode_t router_query_here(void *state, uint16_t partition, const void *query, size_t n,
+                            buffer_t *answer, err_t *err)
+{
+    router_t *self = state;
+    uint32_t route = route_of(self, partition);
+    query_context_t context = {.store = self->config.store,
+                               .catalogue = self->config.catalogue,
+                               .partitions = router_partitions(self)};
+
+    if (ROUTE_KIND(route) != OWNER_SELF)
+        return not_served(self, partition, route, err);
+    if (!atomic_load_explicit(&self->attached, memory_order_acquire))
+        return err_set(err, ERR_UNREACHABLE, "this node is starting");
+    return query_run(&context, partition, query, n, answer, err);
+}
+
+static errcode_t not_served(const router_t *self, uint16_t partition, uint32_t route, err_t *err)
+{
+    const char *name = birth_name(self, partition);
+
+    if (ROUTE_KIND(route) == OWNER_CONTESTED)
+        return err_set(err, ERR_HALTED,
+                       "partition %u is claimed by two nodes; /readyz of each says which", partition);
+    if (name[0] == '\0')
+        return err_set(err, ERR_UNREACHABLE, "this node is starting");
+    return err_set(err, ERR_UNREACHABLE, "node %s, which holds this customer, cannot be reached",
+                   name);
+}
+
+static errcode_t ask_elsewhere(router_t *self, uint16_t partition, uint32_t route,
+                               const buffer_t *query, int64_t deadline_us, waiter_t *waiter,
+                               request_t **asked, err_t *err)
+{
+    errcode_t rc;
+
+    if (ROUTE_KIND(route) != OWNER_LINK || (route & ROUTE_UP) == 0)
+        return not_served(self, partition, route, err);
+    *asked = request_new(partition, query->bytes, query->size, deadline_us);
+    buffer_init(&(*asked)->result, LINK_ITEM_BYTES_MAX); /* answers may be larger than results */
+    waiter_watch(waiter, *asked);
+    rc = transport_post(self->transport, ROUTE_LINK(route), LINK_QUERIES, *asked, err);
+    if (rc != ERR_NONE) {
+        request_release(*asked);
+        *asked = NULL;
+    }
+    return rc;
+}
+
+/* What it was completed with was written before its state was: reading it is safe once this says true. */
+static bool request_is_answered(request_t *request)
+{
+    return atomic_load_explicit(&request->completed, memory_order_acquire) != 0;
+}
+
+static errcode_t take_answer(request_t *request, buffer_t *answer, err_t *err)
+{
+    if (request->err.code != ERR_NONE) {
+        if (err != NULL)
+            *err = request->err;
+        return request->err.code;
+    }
+    buffer_append(answer, request->result.bytes, request->result.size);
+    return answer->failed ? err_set(err, ERR_TOO_LARGE, NULL) : ERR_NONE;
+}
+
+static bool wait_for(router_t *self, waiter_t *waiter, unsigned count, int64_t deadline_us)
+{
+    int64_t left_us = deadline_us - clock_wall_us(self->config.clock);
+
+    return waiter_wait(waiter, count, left_us > 0 ? left_us : 0);
+}
+
+static errcode_t late(const router_t *self, uint16_t partition, err_t *err)
+{
+    return err_set(err, ERR_UNREACHABLE, "node %s did not answer in time",
+                   birth_name(self, partition));
+}
+
+/* Routes are published after the birth was, or in the same call before anybody else can see the router. */
+static const char *birth_name(const router_t *self, uint16_t partition)
+{
+    bool known;
+
+    (void)pthread_mutex_lock((pthread_mutex_t *)&self->lock);
+    known = self->birth_known && partition <= self->birth.partitions;
+    (void)pthread_mutex_unlock((pthread_mutex_t *)&self->lock);
+    return known ? self->birth.names[self->birth.owners[partition]] : "";
+}

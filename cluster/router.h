@@ -1,0 +1,41 @@
+/* router.h - any node answers any request: finds the owner, here or elsewhere
+ *
+ * Contract   router_post takes a command to the partition's owner: the local shard's mailbox, or batched into the next
+ *            frame to its node. The answer completes the request. When the owner is not connected: ERR_UNREACHABLE with
+ *            the node's name, at once. A request sent to a node that then went away completes with ERR_UNKNOWN_OUTCOME
+ *            (its outcome can be asked for by its key), never with a plain failure.
+ *            router_query runs a query at the owner and waits. router_scatter runs it at several partitions; one that
+ *            cannot answer makes the whole fail, with its node's name: never a partial answer.
+ * Threads    Any.
+ * Ownership  See request.h.
+ * Units      Microseconds, wall clock deadlines.
+ * Errors     ERR_UNREACHABLE, ERR_OVERLOADED, ERR_UNKNOWN_OUTCOME; those of query.h.
+ */
+#ifndef FEALTY_ROUTER_H
+#define FEALTY_ROUTER_H
+
+#include "actors/query.h"
+#include "actors/request.h"
+
+typedef struct router router_t;
+
+uint16_t router_partitions(const router_t *self);          /* of customers; the catalogue's has this number */
+uint16_t router_catalogue_partition(const router_t *self);
+uint16_t router_home_partition(const router_t *self);      /* lowest partition that this node owns */
+uint16_t router_partition_of_customer(const router_t *self, const uuid16_t *customer);
+uint16_t router_partition_of_id(const router_t *self, uint64_t id);
+
+errcode_t router_post(router_t *self, request_t *request, err_t *err);
+errcode_t router_query(router_t *self, uint16_t partition, const query_t *query, int64_t deadline_us,
+                       buffer_t *answer, err_t *err);
+/* answers[i] belongs to partition i, i < router_partitions(). */
+errcode_t router_scatter(router_t *self, const query_t *query, int64_t deadline_us, buffer_t *answers, err_t *err);
+
+/* Name of the node that owns a partition, "" when nobody advertises it. Borrowed for the life of the router. */
+const char *router_owner_name(const router_t *self, uint16_t partition);
+/* true when this node serves; *out gets the JSON body of /readyz (nodes, partitions, troubles). */
+bool router_ready(router_t *self, buffer_t *out);
+catalogue_t *router_catalogue(router_t *self);
+int64_t router_now_us(router_t *self); /* wall */
+
+#endif
