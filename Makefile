@@ -13,7 +13,9 @@ DESTDIR      ?=
 JOBS         ?= $(shell nproc 2>/dev/null || echo 2)
 
 FOLDERS  := protocol storage actors cluster http node
-WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wno-string-conversion -Wstrict-prototypes -Werror
+WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Werror
+# clang counts INVARIANT(!"sentence") among conversions.
+ONLY_CLANG = $(if $(findstring clang,$(1)),-Wno-string-conversion)
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -pthread -I. $(CPPFLAGS)
 LIBS     := -lrocksdb -lczmq -lzmq -lcivetweb -lsodium -lmsgpackc -licui18n -licuuc -lm -pthread
@@ -34,7 +36,9 @@ THREADS   := $(basename $(notdir $(sort $(wildcard tests/threads/*.c))))
 ASSUMED   := $(basename $(notdir $(sort $(wildcard tests/assume/*.c))))
 FUZZERS   := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
 SIMULATED := $(sort $(wildcard tests/sim/*.c))
+SIM_PARTS := $(filter-out tests/sim/main.c,$(SIMULATED))
 BENCH     := $(filter-out bench/bare_civetweb.c bench/raw_rocksdb.c,$(sort $(wildcard bench/*.c)))
+BENCH_PARTS := $(filter-out bench/main.c,$(BENCH))
 FORMATTED := $(foreach folder,$(FOLDERS) bench tests/unit tests/threads tests/assume tests/fuzz tests/sim,\
                $(sort $(wildcard $(folder)/*.c) $(wildcard $(folder)/*.h)))
 
@@ -45,7 +49,8 @@ TEST_PROGRAMS := build/fealty build/asan/fealty \
                  $(addprefix build/tsan/threads/,$(THREADS)) \
                  $(if $(wildcard tests/threads/*.c tests/cluster/*.py),build/tsan/fealty) \
                  $(addprefix build/fuzz/,$(FUZZERS)) \
-                 $(if $(SIMULATED),build/sim)
+                 build/shims/clock.so \
+                 $(if $(wildcard tests/sim/main.c),build/sim)
 
 .PHONY: all run test bench cluster check sim deps install fuzz clean help format format-check tidy \
         sanitizers test-programs bench-programs docs deps-build deps-test deps-check deps-bench
@@ -124,38 +129,59 @@ sanitizers: deps-test
 	    $(addprefix build/tsan/threads/,$(THREADS))
 	@python3 tests/run.py --no-build sanitizers
 
+# V=1 shows whole commands.
+ifeq ($(V),1)
+Q :=
+SAY =
+else
+Q := @
+SAY = @printf '  %s %-7s %s\n' $(1) $(2) $(3)
+endif
+
 # --- rules, once per variant -------------------------------------------------------------------------
 
 define VARIANT
 build/obj/$(1)/%.o: %.c Makefile
 	@mkdir -p $$(@D)
-	$$(CC_$(1)) $$(ALL_CFLAGS) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
+	$$(call SAY,CC,$(1),$$<)
+	$$(Q)$$(CC_$(1)) $$(ALL_CFLAGS) $$(call ONLY_CLANG,$$(CC_$(1))) $$(FLAGS_$(1)) -MMD -MP -c -o $$@ $$<
 
-# Everything but main(), so that tests link what they use.
+# Everything but main(), so that tests link what they use. `q`: two folders may have a file of the same name.
 build/obj/$(1)/fealty.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(filter-out $$(MAIN),$$(SOURCES)))
 	@rm -f $$@
-	ar qcs $$@ $$^
+	$$(Q)ar qcs $$@ $$^
+
+# Parts of the benchmark and of the simulation that unit tests use.
+build/obj/$(1)/parts.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(BENCH_PARTS) $$(SIM_PARTS))
+	@rm -f $$@
+	$$(Q)ar qcs $$@ $$^
 endef
 $(foreach variant,release asan tsan fuzz,$(eval $(call VARIANT,$(variant))))
 
-define PROGRAM # path, variant, main's object files, further libraries
+define PROGRAM # path, variant, object files and archives, further libraries
 $(1): $(3) build/obj/$(2)/fealty.a
 	@mkdir -p $$(@D)
-	$$(CC_$(2)) $$(FLAGS_$(2)) $$(LDFLAGS) -o $$@ $$^ $(4) $$(LIBS)
+	$$(call SAY,LD,$(2),$$@)
+	$$(Q)$$(CC_$(2)) $$(FLAGS_$(2)) $$(LDFLAGS) -o $$@ $$^ $(4) $$(LIBS)
 endef
 objects = $(patsubst %.c,build/obj/$(1)/%.o,$(2))
 
 $(eval $(call PROGRAM,build/fealty,release,build/obj/release/node/main.o,))
 $(eval $(call PROGRAM,build/asan/fealty,asan,build/obj/asan/node/main.o,))
 $(eval $(call PROGRAM,build/tsan/fealty,tsan,build/obj/tsan/node/main.o,))
-$(eval $(call PROGRAM,build/unit,release,$(call objects,release,$(UNITS)),-lcriterion))
-$(eval $(call PROGRAM,build/asan/unit,asan,$(call objects,asan,$(UNITS)),-lcriterion))
+$(eval $(call PROGRAM,build/unit,release,$(call objects,release,$(UNITS)) build/obj/release/parts.a,-lcriterion))
+$(eval $(call PROGRAM,build/asan/unit,asan,$(call objects,asan,$(UNITS)) build/obj/asan/parts.a,-lcriterion))
 $(eval $(call PROGRAM,build/sim,release,$(call objects,release,$(SIMULATED)),))
 $(eval $(call PROGRAM,build/fealty-bench,release,$(call objects,release,$(BENCH)),))
 $(eval $(call PROGRAM,build/fealty-bench-bare,release,build/obj/release/bench/bare_civetweb.o,))
 $(eval $(call PROGRAM,build/fealty-bench-rocksdb,release,build/obj/release/bench/raw_rocksdb.o,))
-$(foreach name,$(THREADS),$(eval $(call PROGRAM,build/tsan/threads/$(name),tsan,build/obj/tsan/tests/threads/$(name).o,)))
+$(foreach name,$(THREADS),$(eval $(call PROGRAM,build/tsan/threads/$(name),tsan,build/obj/tsan/tests/threads/$(name).o build/obj/tsan/parts.a,)))
 $(foreach name,$(ASSUMED),$(eval $(call PROGRAM,build/assume/$(name),release,build/obj/release/tests/assume/$(name).o,)))
-$(foreach name,$(FUZZERS),$(eval $(call PROGRAM,build/fuzz/$(name),fuzz,build/obj/fuzz/tests/fuzz/$(name).o,-fsanitize=fuzzer)))
+$(foreach name,$(FUZZERS),$(eval $(call PROGRAM,build/fuzz/$(name),fuzz,build/obj/fuzz/tests/fuzz/$(name).o build/obj/fuzz/parts.a,-fsanitize=fuzzer)))
+
+build/shims/%.so: tests/shims/%.c Makefile
+	@mkdir -p $(@D)
+	$(call SAY,LD,release,$@)
+	$(Q)$(CC) $(ALL_CFLAGS) -O2 -fPIC -shared -o $@ $<
 
 -include $(shell find build/obj -name '*.d' 2>/dev/null)

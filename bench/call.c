@@ -24,16 +24,16 @@ bool call_make(call_t *self, const endpoint_t *endpoint, const char *method, con
 {
     size_t body_bytes = body != NULL ? strlen(body) : 0;
     size_t room = body_bytes + 2048;
-    char  *request = malloc(room);
-    int    fd = -1;
-    bool   done = false;
+    char *request = malloc(room);
+    int fd = -1;
+    bool done = false;
 
     if (request == NULL)
         return problem_set(problem, "no memory for a request of %zu bytes", body_bytes);
-    int head = snprintf(request, room, "%s %s%s HTTP/1.1\r\nHost: %s\r\n%s%s%sConnection: close\r\n",
-                        method, endpoint->prefix, path, endpoint->host,
-                        token != NULL ? "Authorization: Token " : "", token != NULL ? token : "",
-                        token != NULL ? "\r\n" : "");
+    int head = snprintf(
+        request, room, "%s %s%s HTTP/1.1\r\nHost: %s\r\n%s%s%sConnection: close\r\n", method,
+        endpoint->prefix, path, endpoint->host, token != NULL ? "Authorization: Token " : "",
+        token != NULL ? token : "", token != NULL ? "\r\n" : "");
     if (head < 0 || (size_t)head + body_bytes + 128 > room) {
         problem_set(problem, "the token is too long");
         goto cleanup;
@@ -47,7 +47,8 @@ bool call_make(call_t *self, const endpoint_t *endpoint, const char *method, con
     fd = endpoint_connect(endpoint, CALL_LIMIT_S, problem);
     if (fd < 0)
         goto cleanup;
-    done = send_all(fd, request, (size_t)(head + tail), problem) && receive_reply(self, fd, problem);
+    done =
+        send_all(fd, request, (size_t)(head + tail), problem) && receive_reply(self, fd, problem);
 
 cleanup:
     if (fd >= 0)
@@ -60,21 +61,23 @@ bool call_login(const endpoint_t *endpoint, const char *user, const char *passwo
                 size_t token_bytes, problem_t *problem)
 {
     call_t *call = malloc(sizeof(*call));
-    char    user_json[512];
-    char    password_json[512];
-    char    body[1200];
-    pick_t  value;
-    bool    done = false;
+    char user_json[512];
+    char password_json[512];
+    char body[1200];
+    pick_t value;
+    bool done = false;
 
     if (call == NULL)
         return problem_set(problem, "no memory to log in");
     json_escape(user_json, sizeof(user_json), user);
     json_escape(password_json, sizeof(password_json), password);
-    snprintf(body, sizeof(body), "{\"username\":\"%s\",\"password\":\"%s\"}", user_json, password_json);
+    snprintf(body, sizeof(body), "{\"username\":\"%s\",\"password\":\"%s\"}", user_json,
+             password_json);
     if (!call_make(call, endpoint, "POST", "/api/auth/login/", NULL, body, problem))
         goto cleanup;
     if (call->status != 200) {
-        problem_set(problem, "login as %s was answered with %d: %.200s", user, call->status, call->body);
+        problem_set(problem, "login as %s was answered with %d: %.200s", user, call->status,
+                    call->body);
         goto cleanup;
     }
     if (!pick_member(call->body, call->body_bytes, "token", &value) || value.bytes >= token_bytes) {
@@ -107,14 +110,14 @@ static bool send_all(int fd, const char *bytes, size_t n, problem_t *problem)
 
 static bool receive_reply(call_t *self, int fd, problem_t *problem)
 {
-    char    buffer[16384];
+    char buffer[16384];
     reply_t reply;
-    size_t  used;
+    size_t used;
 
     self->body_bytes = 0;
     reply_reset(&reply, keep_body, self);
     for (;;) {
-        ssize_t        got = recv(fd, buffer, sizeof(buffer), 0);
+        ssize_t got = recv(fd, buffer, sizeof(buffer), 0);
         reply_result_t result;
         if (got < 0) {
             if (errno == EINTR)
@@ -128,7 +131,8 @@ static bool receive_reply(call_t *self, int fd, problem_t *problem)
         }
         result = got == 0 ? reply_eof(&reply) : reply_feed(&reply, buffer, (size_t)got, &used);
         if (result == REPLY_BAD)
-            return problem_set(problem, "the connection ended or carried something that is not HTTP");
+            return problem_set(problem,
+                               "the connection ended or carried something that is not HTTP");
         if (result == REPLY_DONE)
             break;
     }
@@ -147,8 +151,8 @@ static bool wait_for(int fd, short events)
 static void keep_body(void *context, const char *bytes, size_t n)
 {
     call_t *self = context;
-    size_t  room = CALL_BODY_MAX - self->body_bytes;
-    size_t  kept = n < room ? n : room;
+    size_t room = CALL_BODY_MAX - self->body_bytes;
+    size_t kept = n < room ? n : room;
 
     memcpy(self->body + self->body_bytes, bytes, kept);
     self->body_bytes += kept;

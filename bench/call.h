@@ -1,7 +1,8 @@
 /* call.h - one HTTP request, one answer, for set-up work
  *
- * Contract   Opens a connection, sends one request with a JSON body, waits for the whole answer, closes. For the
- *            handful of calls around a measurement; the measurement itself uses worker.h.
+ * Contract   Opens a connection, sends one request with a JSON body, waits for the whole answer,
+ *            closes. For the handful of calls around a measurement; the measurement itself uses
+ *            worker.h.
  * Threads    Any thread; nothing is shared.
  * Ownership  The body lies in the call_t.
  * Units      Bytes; seconds.
@@ -15,9 +16,9 @@
 #define CALL_BODY_MAX 65536
 
 typedef struct {
-    int    status;
+    int status;
     size_t body_bytes;
-    char   body[CALL_BODY_MAX + 1]; /* NUL-terminated */
+    char body[CALL_BODY_MAX + 1]; /* NUL-terminated */
 } call_t;
 
 /* token and body may be NULL. */

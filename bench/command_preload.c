@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define EMIT_BUFFER_BYTES (1 << 20)
-#define EMIT_SHOW_EVERY 16384
+#define EMIT_SHOW_EVERY   16384
 
 static int emit(const options_t *options, problem_t *problem);
 static int enrol(const options_t *options, problem_t *problem);
@@ -29,21 +29,21 @@ int command_preload(const options_t *options, problem_t *problem)
 
 static int emit(const options_t *options, problem_t *problem)
 {
-    uint64_t   first = (uint64_t)options->first;
-    uint64_t   count = (uint64_t)options->customers;
-    char       head[] = "{\"type\":\"account\",\"customer_id\":\"";
-    char       tail[128];
-    char       uuid[CUSTOMER_TEXT_BYTES];
-    char      *buffer = malloc(EMIT_BUFFER_BYTES);
-    FILE      *out = output_open(options->emit, problem);
+    uint64_t first = (uint64_t)options->first;
+    uint64_t count = (uint64_t)options->customers;
+    char head[] = "{\"type\":\"account\",\"customer_id\":\"";
+    char tail[128];
+    char uuid[CUSTOMER_TEXT_BYTES];
+    char *buffer = malloc(EMIT_BUFFER_BYTES);
+    FILE *out = output_open(options->emit, problem);
     progress_t progress;
-    int        status = 2;
+    int status = 2;
 
     if (out == NULL || buffer == NULL)
         goto cleanup;
     setvbuf(out, buffer, _IOFBF, EMIT_BUFFER_BYTES);
-    int tail_bytes = snprintf(tail, sizeof(tail), "\",\"program\":%.0f,\"points\":%.0f}\n", options->program,
-                              options->points);
+    int tail_bytes = snprintf(tail, sizeof(tail), "\",\"program\":%.0f,\"points\":%.0f}\n",
+                              options->program, options->points);
     progress_begin(&progress, progress_wanted(), count);
     for (uint64_t i = 0; i < count; i++) {
         customer_uuid(first + i, uuid);
@@ -70,16 +70,16 @@ cleanup:
 static int enrol(const options_t *options, problem_t *problem)
 {
     atomic_uint_fast64_t sequence;
-    server_t            *server = calloc(1, sizeof(*server));
-    uint64_t             first = (uint64_t)options->first;
-    uint64_t             count = (uint64_t)options->customers;
-    load_config_t        config = {.connections = (unsigned)options->connections,
-                                   .threads = (unsigned)options->threads,
-                                   .timeout_s = options->timeout_s,
-                                   .progress = progress_wanted(),
-                                   .expected = count};
-    load_result_t        result = {0};
-    int                  status = 2;
+    server_t *server = calloc(1, sizeof(*server));
+    uint64_t first = (uint64_t)options->first;
+    uint64_t count = (uint64_t)options->customers;
+    load_config_t config = {.connections = (unsigned)options->connections,
+                            .threads = (unsigned)options->threads,
+                            .timeout_s = options->timeout_s,
+                            .progress = progress_wanted(),
+                            .expected = count};
+    load_result_t result = {0};
+    int status = 2;
 
     if (server == NULL) {
         problem_set(problem, "no memory to preload");
@@ -117,8 +117,9 @@ static int enrol(const options_t *options, problem_t *problem)
     }
     uint64_t there = result.counts.succeeded + result.counts.already_there;
     if (there < count) {
-        problem_set(problem, "only %" PRIu64 " of %" PRIu64 " accounts are there%s%s; run it again, it "
-                             "continues where it stopped",
+        problem_set(problem,
+                    "only %" PRIu64 " of %" PRIu64 " accounts are there%s%s; run it again, it "
+                    "continues where it stopped",
                     there, count, result.counts.first_refusal[0] != '\0' ? ": " : "",
                     result.counts.first_refusal);
         goto cleanup;

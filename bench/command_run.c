@@ -7,15 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool workload_from(const options_t *options, const server_t *server, workload_config_t *workload,
-                          problem_t *problem);
+static bool workload_from(const options_t *options, const server_t *server,
+                          workload_config_t *workload, problem_t *problem);
 static bool theta_parse(const char *text, double *theta, problem_t *problem);
-static bool write_files(const options_t *options, const load_config_t *config, const load_result_t *result,
-                        const report_names_t *names, problem_t *problem);
+static bool write_files(const options_t *options, const load_config_t *config,
+                        const load_result_t *result, const report_names_t *names,
+                        problem_t *problem);
 
 int command_run(const options_t *options, problem_t *problem)
 {
-    server_t     *server = calloc(1, sizeof(*server));
+    server_t *server = calloc(1, sizeof(*server));
     load_config_t config = {.connections = (unsigned)options->connections,
                             .threads = (unsigned)options->threads,
                             .rate = options->rate,
@@ -25,7 +26,7 @@ int command_run(const options_t *options, problem_t *problem)
                             .usage = {.pid_count = options->pid_count, .disk = options->disk},
                             .progress = progress_wanted()};
     load_result_t result = {0};
-    int           status = 2;
+    int status = 2;
 
     if (server == NULL) {
         problem_set(problem, "no memory to run");
@@ -45,14 +46,15 @@ int command_run(const options_t *options, problem_t *problem)
     if (!load_run(&config, &result, problem))
         goto cleanup;
 
-    report_names_t names = {.label = options->label != NULL ? options->label
-                                                            : workload_kind_name(config.workload.kind),
-                            .distribution = options->distribution};
+    report_names_t names = {
+        .label = options->label != NULL ? options->label : workload_kind_name(config.workload.kind),
+        .distribution = options->distribution};
     if (options->json == NULL || strcmp(options->json, "-") != 0)
         report_table(stdout, &config, &result, &names);
     if (!write_files(options, &config, &result, &names, problem))
         goto cleanup;
-    status = options->strict && (load_errors(&result) > 0 || result.counts.lines_refused > 0) ? 1 : 0;
+    status =
+        options->strict && (load_errors(&result) > 0 || result.counts.lines_refused > 0) ? 1 : 0;
 
 cleanup:
     load_result_clear(&result);
@@ -60,11 +62,12 @@ cleanup:
     return status;
 }
 
-static bool workload_from(const options_t *options, const server_t *server, workload_config_t *workload,
-                          problem_t *problem)
+static bool workload_from(const options_t *options, const server_t *server,
+                          workload_config_t *workload, problem_t *problem)
 {
-    static const char *const places[] = {[KEY_IN_BODY] = "body", [KEY_IN_HEADER] = "header", [KEY_NONE] = "none"};
-    unsigned                 place = 0;
+    static const char *const places[] = {
+        [KEY_IN_BODY] = "body", [KEY_IN_HEADER] = "header", [KEY_NONE] = "none"};
+    unsigned place = 0;
 
     *workload = (workload_config_t){.endpoints = server->endpoints,
                                     .token = server->token,
@@ -73,15 +76,18 @@ static bool workload_from(const options_t *options, const server_t *server, work
                                     .batch_lines = (unsigned)options->batch_lines,
                                     .seed = (uint64_t)options->seed,
                                     .run = run_number()};
-    if (!workload_kind_parse(options->workload, &workload->kind) || workload->kind == WORKLOAD_ENROL)
-        return problem_set(problem, "there is no workload \"%s\": earn, burn, balance, mixed, transfer, batch",
-                           options->workload);
+    if (!workload_kind_parse(options->workload, &workload->kind) ||
+        workload->kind == WORKLOAD_ENROL)
+        return problem_set(
+            problem, "there is no workload \"%s\": earn, burn, balance, mixed, transfer, batch",
+            options->workload);
     if (workload->program == 0 && workload->kind != WORKLOAD_BALANCE)
         return problem_set(problem, "--program is needed; `fealty-bench setup` makes one");
     while (place < COUNT_OF(places) && strcmp(options->keys, places[place]) != 0)
         place++;
     if (place == COUNT_OF(places))
-        return problem_set(problem, "--keys must be body, header or none, not \"%s\"", options->keys);
+        return problem_set(problem, "--keys must be body, header or none, not \"%s\"",
+                           options->keys);
     workload->keys = (key_place_t)place;
     return theta_parse(options->distribution, &workload->theta, problem);
 }
@@ -102,17 +108,19 @@ static bool theta_parse(const char *text, double *theta, problem_t *problem)
         if (end != text + 8 && *end == '\0' && *theta > 0.0 && *theta <= 10.0)
             return true;
     }
-    return problem_set(problem, "--distribution must be uniform or zipfian:THETA with THETA up to 10, not \"%s\"",
-                       text);
+    return problem_set(
+        problem, "--distribution must be uniform or zipfian:THETA with THETA up to 10, not \"%s\"",
+        text);
 }
 
-static bool write_files(const options_t *options, const load_config_t *config, const load_result_t *result,
-                        const report_names_t *names, problem_t *problem)
+static bool write_files(const options_t *options, const load_config_t *config,
+                        const load_result_t *result, const report_names_t *names,
+                        problem_t *problem)
 {
     chart_result_t drawn = {.name = "this run"};
-    char          *text = NULL; /* owned */
-    FILE          *out = NULL;
-    bool           done = false;
+    char *text = NULL; /* owned */
+    FILE *out = NULL;
+    bool done = false;
 
     if (options->json != NULL) {
         out = output_open(options->json, problem);

@@ -24,7 +24,8 @@ bool server_reach(server_t *self, const options_t *options, problem_t *problem)
         if (!endpoint_parse(&self->endpoints[i], options->urls[i], problem))
             return false;
     if (options->token != NULL) {
-        if (strlen(options->token) >= sizeof(self->token) || strpbrk(options->token, "\r\n") != NULL)
+        if (strlen(options->token) >= sizeof(self->token) ||
+            strpbrk(options->token, "\r\n") != NULL)
             return problem_set(problem, "the token is no token");
         memcpy(self->token, options->token, strlen(options->token) + 1);
         return true;
@@ -73,10 +74,10 @@ int command_setup(const options_t *options, problem_t *problem)
         "{\"name\":\"Load test\",\"description\":\"made by fealty-bench setup\","
         "\"start_date\":\"2020-01-01T00:00:00Z\",\"end_date\":\"2099-12-31T00:00:00Z\"}";
     server_t *server = calloc(1, sizeof(*server));
-    call_t   *call = calloc(1, sizeof(*call));
-    char      body[256];
-    pick_t    program;
-    int       status = 2;
+    call_t *call = calloc(1, sizeof(*call));
+    char body[256];
+    pick_t program;
+    int status = 2;
 
     if (server == NULL || call == NULL) {
         problem_set(problem, "no memory to set up");
@@ -84,24 +85,27 @@ int command_setup(const options_t *options, problem_t *problem)
     }
     if (!server_reach(server, options, problem))
         goto cleanup;
-    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyPrograms/", server->token,
-                   program_body, problem))
+    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyPrograms/",
+                   server->token, program_body, problem))
         goto cleanup;
     if (call->status != 201 || !pick_member(call->body, call->body_bytes, "id", &program) ||
         program.bytes > 20) {
-        problem_set(problem, "creating a program was answered with %d: %.300s", call->status, call->body);
+        problem_set(problem, "creating a program was answered with %d: %.300s", call->status,
+                    call->body);
         goto cleanup;
     }
     char id[24];
     snprintf(id, sizeof(id), "%.*s", (int)program.bytes, program.text);
     snprintf(body, sizeof(body),
              "{\"program\":%s,\"name\":\"Everybody\",\"min_points\":0,\"priority\":1,"
-             "\"points_multiplier\":\"1.000\"}", id);
-    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyTiers/", server->token, body,
-                   problem))
+             "\"points_multiplier\":\"1.000\"}",
+             id);
+    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyTiers/",
+                   server->token, body, problem))
         goto cleanup;
     if (call->status != 201) {
-        problem_set(problem, "creating a tier was answered with %d: %.300s", call->status, call->body);
+        problem_set(problem, "creating a tier was answered with %d: %.300s", call->status,
+                    call->body);
         goto cleanup;
     }
     if (options->shell)
@@ -123,9 +127,9 @@ cleanup:
 int command_chart(const options_t *options, problem_t *problem)
 {
     chart_result_t results[CHART_SERIES_MAX] = {{0}};
-    char          *texts[CHART_SERIES_MAX] = {NULL}; /* owned */
-    unsigned       count = 0;
-    int            status = 2;
+    char *texts[CHART_SERIES_MAX] = {NULL}; /* owned */
+    unsigned count = 0;
+    int status = 2;
 
     if (options->argument_count < 2 || options->argument_count - 1 > CHART_SERIES_MAX) {
         problem_set(problem, "usage: fealty-bench chart OUT.svg RESULT.json... (up to %d)",
@@ -151,8 +155,8 @@ cleanup:
 int command_bars(const options_t *options, problem_t *problem)
 {
     chart_bar_t bars[CHART_BARS_MAX];
-    char        names[CHART_BARS_MAX][96];
-    unsigned    count = 0;
+    char names[CHART_BARS_MAX][96];
+    unsigned count = 0;
 
     if (options->argument_count < 2) {
         problem_set(problem, "usage: fealty-bench bars OUT.svg NAME=VALUE[/TARGET]...");
@@ -161,7 +165,7 @@ int command_bars(const options_t *options, problem_t *problem)
     for (unsigned i = 1; i < options->argument_count && count < CHART_BARS_MAX; i++, count++) {
         const char *text = options->arguments[i];
         const char *equals = strrchr(text, '=');
-        char       *end = NULL;
+        char *end = NULL;
 
         bars[count] = (chart_bar_t){.label = names[count]};
         if (equals != NULL) {
@@ -178,14 +182,15 @@ int command_bars(const options_t *options, problem_t *problem)
     return chart_bars(options->arguments[0], options->title, bars, count, problem) ? 0 : 2;
 }
 
-/* Prints members of a result file, one per line: scripts need no JSON tool. A missing one prints null. */
+/* Prints members of a result file, one per line: scripts need no JSON tool. A missing one prints
+ * null. */
 int command_pick(const options_t *options, problem_t *problem)
 {
     if (options->argument_count < 2) {
         problem_set(problem, "usage: fealty-bench pick RESULT.json MEMBER...");
         return 2;
     }
-    char  *text = NULL;
+    char *text = NULL;
     size_t n = 0;
     if (!file_read(options->arguments[0], &text, &n, problem))
         return 2;

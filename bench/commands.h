@@ -1,7 +1,7 @@
 /* commands.h - what fealty-bench can do, one function per command
  *
- * Contract   Each takes parsed options, prints its result to standard output and returns the exit status:
- *            0 done, 1 measured but not clean (with --strict), 2 could not be done.
+ * Contract   Each takes parsed options, prints its result to standard output and returns the exit
+ *            status: 0 done, 1 measured but not clean (with --strict), 2 could not be done.
  * Threads    Called once, from main.
  * Ownership  Borrows the options.
  * Units      Nothing to say.
@@ -25,8 +25,8 @@ int command_pick(const options_t *options, problem_t *problem);
 /* What the commands that talk to a server have in common. */
 typedef struct {
     endpoint_t endpoints[URLS_MAX];
-    unsigned   endpoint_count;
-    char       token[TOKEN_BYTES];
+    unsigned endpoint_count;
+    char token[TOKEN_BYTES];
 } server_t;
 
 /* Resolves the URLs and logs in unless a token was given. */
@@ -35,6 +35,6 @@ bool server_reach(server_t *self, const options_t *options, problem_t *problem);
 uint64_t run_number(void);
 /* Opens for writing; "-" is standard output. NULL with a problem. */
 FILE *output_open(const char *path, problem_t *problem);
-bool  output_close(FILE **out_p, const char *path, problem_t *problem);
+bool output_close(FILE **out_p, const char *path, problem_t *problem);
 
 #endif

@@ -41,6 +41,7 @@ postgres=""
 rows_json=""
 table=""
 missed=0
+disk_syncs=0
 declare -A node_pid node_url node_token node_program node_start_ms
 
 main() {
@@ -61,6 +62,8 @@ main() {
     FEALTY_ADMIN_PASSWORD=$(od -An -N12 -tx1 /dev/urandom | tr -d ' \n')
     export FEALTY_ADMIN_PASSWORD FEALTY_BENCH_PASSWORD=$FEALTY_ADMIN_PASSWORD
 
+    "$rocksdb" --fdatasync 4096 --dir "$work/sync" --seconds 1 --json "$raw/disk.1.json" >/dev/null
+    disk_syncs=$(median disk syncs_per_s)
     say "starting a node with $customers accounts"
     start_node small "$work/small" "$port"
     prepare small
@@ -311,7 +314,7 @@ values() {
     for file in "$raw/$1".*.json; do "$bench" pick "$file" "$2"; done
 }
 median() {
-    values "$1" "$2" | grep -v null | sort -g | awk '{ v[NR] = $1 } END { if (NR) printf "%.10g\n", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2; else print 0 }'
+    values "$1" "$2" | grep -v null | sort -g | awk '{ v[NR] = $1 } END { if (NR) printf("%.10g\n", (NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2)); else print 0 }'
 }
 total() { values "$1" "$2" | awk '{ s += $1 } END { printf "%.10g\n", s }'; }
 
@@ -319,12 +322,14 @@ total() { values "$1" "$2" | awk '{ s += $1 } END { printf "%.10g\n", s }'; }
 
 # measure, key, member, reference, its value, target ratio or "", [below]: a row from the medians of a key
 row() {
-    local bound server generator flushes
+    local bound server generator flushes busy
     server=$(median "$2" server_cpu_percent)
     generator=$(median "$2" generator_cpu_percent)
     flushes=$(median "$2" disk_flushes_per_s)
-    bound=$(awk -v s="$server" -v g="$generator" -v f="$flushes" -v n="$(nproc)" 'BEGIN {
-        printf "server %.0f %%, generator %.0f %% of %d cores; %.0f flushes/s", s, g, n, f
+    busy=$(median "$2" machine_busy_percent)
+    bound=$(awk -v b="$busy" -v s="$server" -v g="$generator" -v f="$flushes" -v d="$disk_syncs" 'BEGIN {
+        what = (b >= 90 ? "processors" : f >= 0.7 * d ? "disk" : "waiting")
+        printf("%s: cores %.0f %% busy (server %.0f, generator %.0f), %.0f flushes/s", what, b, s, g, f)
     }')
     row_value "$1" "$(median "$2" "$3")" "$4" "$5" "$6" "${7:-above}" "$bound"
 }
@@ -332,7 +337,7 @@ row() {
 # measure, value, reference, its value, target ratio or "", above|below, what bounded it
 row_value() {
     local ratio verdict
-    ratio=$(awk -v a="$2" -v b="$4" 'BEGIN { printf "%.4f", b > 0 ? a / b : a }')
+    ratio=$(awk -v a="$2" -v b="$4" 'BEGIN { printf("%.4f", (b > 0 ? a / b : a)) }')
     verdict=$(awk -v r="$ratio" -v t="$5" -v w="$6" 'BEGIN {
         print (t == "" ? "-" : (w == "below" ? r + 0 <= t + 0 : r + 0 >= t + 0) ? "reached" : "MISSED")
     }')
@@ -348,7 +353,7 @@ short() { awk -v v="$1" 'BEGIN { if (v >= 100) printf "%.0f", v; else printf "%.
 report() {
     local -a bars=() lines=()
     local key
-    printf '{"seconds":%s,"rounds":%s,"cores":%s,"rows":[%s\n]}\n' "$seconds" "$rounds" "$(nproc)" "$rows_json" >"$out/results.json"
+    printf '{"seconds":%s,"rounds":%s,"cores":%s,"disk_syncs_per_s":%s,"rows":[%s\n]}\n' "$seconds" "$rounds" "$(nproc)" "$disk_syncs" "$rows_json" >"$out/results.json"
     for key in bare-128 bare-64 earn-128 earn-64 earn-16 batch-1000 batch-100 earn-large earn-three; do
         [ -f "$raw/$key.1.json" ] || continue
         bars+=("$("$bench" pick "$raw/$key.1.json" label)=$(median "$key" operations_per_s)")
@@ -362,8 +367,8 @@ report() {
     [ ${#lines[@]} = 0 ] || "$bench" chart "$out/latency.svg" "${lines[@]}"
     printf '\n%-42s %10s %-36s %10s %8s %9s  %-8s %s\n' measure value against value ratio promised "" "what bounded it"
     printf '%s' "$table"
-    printf '\n%s of %s cores, medians of %s rounds of %s s; took %s s. Details: %s\n' "$(nproc)" "$(nproc)" "$rounds" "$seconds" \
-        $((SECONDS - began)) "${out#"$root"/}"
+    printf '\n%s cores, medians of %s rounds of %s s; took %s s. The disk alone does %s syncs of 4 KiB a second.\nDetails: %s\n' \
+        "$(nproc)" "$rounds" "$seconds" $((SECONDS - began)) "$(short "$disk_syncs")" "${out#"$root"/}"
     [ $missed = 0 ] || echo "$missed promises missed"
     [ "${BENCH_STRICT:-0}" != 1 ] || [ $missed = 0 ]
 }

@@ -8,8 +8,8 @@ void customer_uuid(uint64_t index, char out[CUSTOMER_TEXT_BYTES])
     uint64_t high = random_mix(2 * index + 1);
     uint64_t low = random_mix((2 * index + 2) ^ RANDOM_STEP);
 
-    high = (high & ~UINT64_C(0xF000)) | UINT64_C(0x4000);       /* version 4 */
-    low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62);   /* variant 10 */
+    high = (high & ~UINT64_C(0xF000)) | UINT64_C(0x4000);     /* version 4 */
+    low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62); /* variant 10 */
     hex_write(high >> 32, 8, out);
     out[8] = '-';
     hex_write(high >> 16, 4, out + 9);

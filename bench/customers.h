@@ -1,8 +1,8 @@
 /* customers.h - the invented customers of a load test
  *
- * Contract   Customer number i has the same UUID in every tool, run and release: preloading and the workloads
- *            meet the same accounts without sharing a file. Random looking, so that customers spread over all
- *            partitions; version 4, variant RFC 4122.
+ * Contract   Customer number i has the same UUID in every tool, run and release: preloading and the
+ *            workloads meet the same accounts without sharing a file. Random looking, so that
+ *            customers spread over all partitions; version 4, variant RFC 4122.
  * Threads    Pure.
  * Ownership  The text is written into the caller's buffer, without a NUL.
  * Units      Nothing to say.

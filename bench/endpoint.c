@@ -13,19 +13,21 @@
 bool endpoint_parse(endpoint_t *self, const char *url, problem_t *problem)
 {
     static const char scheme[] = "http://";
-    char              name[200];
-    char              port[8] = "80";
+    char name[200];
+    char port[8] = "80";
 
     memset(self, 0, sizeof(*self));
     if (strlen(url) >= sizeof(self->url))
         return problem_set(problem, "the URL %.40s... is too long", url);
     if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
-        return problem_set(problem, "the URL %s must start with http:// (for https, aim at the node "
-                                    "behind the proxy)", url);
+        return problem_set(problem,
+                           "the URL %s must start with http:// (for https, aim at the node "
+                           "behind the proxy)",
+                           url);
     memcpy(self->url, url, strlen(url) + 1);
 
     const char *host = url + sizeof(scheme) - 1;
-    size_t      host_bytes = strcspn(host, "/?#");
+    size_t host_bytes = strcspn(host, "/?#");
     const char *path = host + host_bytes;
     if (host_bytes == 0 || host_bytes >= sizeof(self->host) || *path == '?' || *path == '#')
         return problem_set(problem, "the URL %s is not http://HOST:PORT", url);
@@ -60,9 +62,9 @@ bool endpoint_parse(endpoint_t *self, const char *url, problem_t *problem)
         memcpy(port, colon + 1, strlen(colon + 1) + 1);
     }
 
-    struct addrinfo  hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    int              rc = getaddrinfo(name, port, &hints, &found);
+    int rc = getaddrinfo(name, port, &hints, &found);
     if (rc != 0)
         return problem_set(problem, "cannot resolve %s: %s", self->host, gai_strerror(rc));
     memcpy(&self->address, found->ai_addr, found->ai_addrlen);
@@ -80,7 +82,7 @@ int endpoint_connect(const endpoint_t *self, double limit_s, problem_t *problem)
         return -1;
     }
     struct pollfd wait = {.fd = fd, .events = POLLOUT};
-    int           rc;
+    int rc;
     do
         rc = poll(&wait, 1, (int)(limit_s * 1000.0));
     while (rc < 0 && errno == EINTR);
@@ -112,7 +114,7 @@ int endpoint_connect_start(const endpoint_t *self)
 
 bool endpoint_connected(int fd)
 {
-    int       error = 0;
+    int error = 0;
     socklen_t bytes = sizeof(error);
 
     if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0)

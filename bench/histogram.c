@@ -4,18 +4,18 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define SUB_COUNT (UINT64_C(1) << HISTOGRAM_SUB_BITS)
-#define SHIFT_MAX (HISTOGRAM_VALUE_BITS - 1 - HISTOGRAM_SUB_BITS)
+#define SUB_COUNT    (UINT64_C(1) << HISTOGRAM_SUB_BITS)
+#define SHIFT_MAX    (HISTOGRAM_VALUE_BITS - 1 - HISTOGRAM_SUB_BITS)
 #define BUCKET_COUNT ((SHIFT_MAX + 2) * SUB_COUNT)
 
 struct histogram {
-    uint64_t  count;
-    uint64_t  max;
+    uint64_t count;
+    uint64_t max;
     uint128_t sum;
-    uint64_t  buckets[BUCKET_COUNT];
+    uint64_t buckets[BUCKET_COUNT];
 };
 
-static size_t   bucket_of(uint64_t value);
+static size_t bucket_of(uint64_t value);
 static uint64_t bucket_top(size_t bucket);
 
 histogram_t *histogram_new(void)
@@ -71,8 +71,9 @@ uint64_t histogram_percentile(const histogram_t *self, double percent)
 
     if (self->count == 0)
         return 0;
-    /* The small step down keeps 99.9 % of 1,000 at rank 999 although 0.999 * 1000 is a little more in binary. */
-    double   wanted = ceil(percent / 100.0 * (double)self->count - 1e-6);
+    /* The small step down keeps 99.9 % of 1,000 at rank 999 although 0.999 * 1000 is a little more
+     * in binary. */
+    double wanted = ceil(percent / 100.0 * (double)self->count - 1e-6);
     uint64_t rank = wanted < 1.0 ? 1 : (uint64_t)wanted;
     for (size_t i = 0; i < BUCKET_COUNT; i++) {
         seen += self->buckets[i];

@@ -18,9 +18,9 @@ void lines_feed(lines_t *self, const char *bytes, size_t n)
 {
     while (n > 0) {
         const char *newline = memchr(bytes, '\n', n);
-        size_t      line = newline != NULL ? (size_t)(newline - bytes) : n;
-        size_t      room = sizeof(self->head) - 1 - self->head_bytes;
-        size_t      taken = line < room ? line : room;
+        size_t line = newline != NULL ? (size_t)(newline - bytes) : n;
+        size_t room = sizeof(self->head) - 1 - self->head_bytes;
+        size_t taken = line < room ? line : room;
 
         memcpy(self->head + self->head_bytes, bytes, taken);
         self->head_bytes += taken;
@@ -45,7 +45,7 @@ static void line_judge(lines_t *self)
         return;
     self->head[self->head_bytes] = '\0';
     const char *status = strstr(self->head, name);
-    long        code = status == NULL ? 0 : strtol(status + sizeof(name) - 1, NULL, 10);
+    long code = status == NULL ? 0 : strtol(status + sizeof(name) - 1, NULL, 10);
     if (code >= 200 && code <= 299)
         self->accepted++;
     else if (self->refused++ == 0)

@@ -14,35 +14,35 @@
 
 typedef struct {
     pthread_t thread;
-    bool      started;
+    bool started;
     worker_t *worker; /* owned */
 } seat_t;
 
 static volatile sig_atomic_t interrupted;
 
-static void     on_interrupt(int signal_number);
-static void     sleep_until(int64_t at_ns);
-static void     watch(const load_config_t *config, worker_shared_t *shared, seat_t *seats,
-                      usage_t *before, usage_t *after, int64_t *ended_ns);
+static void on_interrupt(int signal_number);
+static void sleep_until(int64_t at_ns);
+static void watch(const load_config_t *config, worker_shared_t *shared, seat_t *seats,
+                  usage_t *before, usage_t *after, int64_t *ended_ns);
 static uint64_t answers(const seat_t *seats, unsigned count);
-static bool     all_complete(const load_config_t *config, const worker_shared_t *shared);
-static bool     add_up(const load_config_t *config, const seat_t *seats, load_result_t *result,
-                       problem_t *problem);
+static bool all_complete(const load_config_t *config, const worker_shared_t *shared);
+static bool add_up(const load_config_t *config, const seat_t *seats, load_result_t *result,
+                   problem_t *problem);
 
 bool load_run(const load_config_t *config, load_result_t *result, problem_t *problem)
 {
-    worker_shared_t  shared = {.connections = config->connections,
-                               .workers = config->threads,
-                               .rate = config->rate,
-                               .timeout_ns = (int64_t)(config->timeout_s * 1e9),
-                               .workload = config->workload};
-    seat_t          *seats = calloc(config->threads, sizeof(*seats));
+    worker_shared_t shared = {.connections = config->connections,
+                              .workers = config->threads,
+                              .rate = config->rate,
+                              .timeout_ns = (int64_t)(config->timeout_s * 1e9),
+                              .workload = config->workload};
+    seat_t *seats = calloc(config->threads, sizeof(*seats));
     struct sigaction action = {.sa_handler = on_interrupt};
     struct sigaction action_before;
-    usage_t          before = {0};
-    usage_t          after = {0};
-    bool             done = false;
-    int64_t          ended_ns = 0;
+    usage_t before = {0};
+    usage_t after = {0};
+    bool done = false;
+    int64_t ended_ns = 0;
 
     memset(result, 0, sizeof(*result));
     if (seats == NULL)
@@ -87,6 +87,11 @@ bool load_run(const load_config_t *config, load_result_t *result, problem_t *pro
     result->own_cpu = (double)(after.own_ns - before.own_ns) / 1e9 / result->seconds;
     result->server_known = before.server_known && after.server_known;
     result->server_cpu = (double)(after.server_ns - before.server_ns) / 1e9 / result->seconds;
+    result->machine_known =
+        before.machine_known && after.machine_known && after.machine_ticks > before.machine_ticks;
+    if (result->machine_known)
+        result->machine_busy = 1.0 - (double)(after.idle_ticks - before.idle_ticks) /
+                                         (double)(after.machine_ticks - before.machine_ticks);
     result->disk_known = before.disk_known && after.disk_known;
     result->flushes_per_s = (double)(after.flushes - before.flushes) / result->seconds;
     result->written_per_s = (double)(after.written_bytes - before.written_bytes) / result->seconds;
@@ -109,7 +114,7 @@ void load_result_clear(load_result_t *result)
 uint64_t load_errors(const load_result_t *result)
 {
     const worker_counts_t *counts = &result->counts;
-    uint64_t               refused = 0;
+    uint64_t refused = 0;
 
     for (unsigned i = 0; i < WORKER_STATUS_MAX; i++)
         if (i < 200 || i > 299)
@@ -118,10 +123,10 @@ uint64_t load_errors(const load_result_t *result)
 }
 
 /* Sleeps through the phases; samples at the edges; shows progress in between. */
-static void watch(const load_config_t *config, worker_shared_t *shared, seat_t *seats, usage_t *before,
-                  usage_t *after, int64_t *ended_ns)
+static void watch(const load_config_t *config, worker_shared_t *shared, seat_t *seats,
+                  usage_t *before, usage_t *after, int64_t *ended_ns)
 {
-    bool       sampled = false;
+    bool sampled = false;
     progress_t progress;
 
     progress_begin(&progress, config->progress, config->expected);
@@ -163,7 +168,8 @@ static void sleep_until(int64_t at_ns)
 {
     struct timespec at = {.tv_sec = at_ns / 1000000000, .tv_nsec = at_ns % 1000000000};
 
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL); /* a signal may end it early: fine */
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at,
+                    NULL); /* a signal may end it early: fine */
 }
 
 static uint64_t answers(const seat_t *seats, unsigned count)
@@ -195,7 +201,8 @@ static bool add_up(const load_config_t *config, const seat_t *seats, load_result
     for (unsigned i = 0; i < config->threads; i++) {
         worker_counts_add(&result->counts, worker_counts(seats[i].worker));
         for (unsigned o = 0; o < OPERATION__COUNT; o++)
-            histogram_merge(result->by_operation[o], worker_latency(seats[i].worker, (operation_t)o));
+            histogram_merge(result->by_operation[o],
+                            worker_latency(seats[i].worker, (operation_t)o));
     }
     for (unsigned o = 0; o < OPERATION__COUNT; o++)
         histogram_merge(result->all, result->by_operation[o]);

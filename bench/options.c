@@ -8,26 +8,29 @@
 typedef enum { VALUE_TEXT, VALUE_NUMBER, VALUE_URL, VALUE_PID, VALUE_FLAG } value_kind_t;
 
 typedef struct {
-    const char  *name;
-    const char  *value; /* shown in the help; NULL for a flag */
+    const char *name;
+    const char *value; /* shown in the help; NULL for a flag */
     value_kind_t kind;
-    unsigned     commands;
-    size_t       at;    /* in options_t */
-    double       low, high;
-    bool         whole;
-    const char  *meaning;
+    unsigned commands;
+    size_t at; /* in options_t */
+    double low, high;
+    bool whole;
+    const char *meaning;
 } option_t;
 
 #define AT(member) offsetof(options_t, member)
-#define SERVER (COMMAND_RUN | COMMAND_PRELOAD | COMMAND_SETUP)
-#define LOAD (COMMAND_RUN | COMMAND_PRELOAD)
+#define SERVER     (COMMAND_RUN | COMMAND_PRELOAD | COMMAND_SETUP)
+#define LOAD       (COMMAND_RUN | COMMAND_PRELOAD)
 
 static const option_t options[] = {
     {"url", "URL", VALUE_URL, SERVER, 0, 0, 0, false,
-     "where a node listens (http://127.0.0.1:8080); repeat it for several nodes, connections take turns"},
+     "where a node listens (http://127.0.0.1:8080); repeat it for several nodes, connections take "
+     "turns"},
     {"token", "TOKEN", VALUE_TEXT, SERVER, AT(token), 0, 0, false,
-     "token to send; also from FEALTY_BENCH_TOKEN, which other users cannot see in the process list"},
-    {"user", "NAME", VALUE_TEXT, SERVER, AT(user), 0, 0, false, "log in as this user when there is no token"},
+     "token to send; also from FEALTY_BENCH_TOKEN, which other users cannot see in the process "
+     "list"},
+    {"user", "NAME", VALUE_TEXT, SERVER, AT(user), 0, 0, false,
+     "log in as this user when there is no token"},
     {"password", "TEXT", VALUE_TEXT, SERVER, AT(password), 0, 0, false,
      "its password; also from FEALTY_BENCH_PASSWORD"},
     {"workload", "NAME", VALUE_TEXT, COMMAND_RUN, AT(workload), 0, 0, false,
@@ -39,9 +42,11 @@ static const option_t options[] = {
     {"warmup", "SECONDS", VALUE_NUMBER, COMMAND_RUN, AT(warmup_s), 0, 86400, false,
      "time before that, not measured (3)"},
     {"rate", "N", VALUE_NUMBER, COMMAND_RUN, AT(rate), 0.01, 1e7, false,
-     "open loop: start N requests per second, whatever the server does, and count latency from the moment a "
+     "open loop: start N requests per second, whatever the server does, and count latency from the "
+     "moment a "
      "request should have left. Without it: closed loop, each connection waits for its answer"},
-    {"customers", "N", VALUE_NUMBER, LOAD, AT(customers), 1, 1e10, true, "how many customers take part (50000)"},
+    {"customers", "N", VALUE_NUMBER, LOAD, AT(customers), 1, 1e10, true,
+     "how many customers take part (50000)"},
     {"distribution", "NAME", VALUE_TEXT, COMMAND_RUN, AT(distribution), 0, 0, false,
      "uniform, or zipfian[:THETA]: few customers buy most (THETA 0.99)"},
     {"program", "ID", VALUE_NUMBER, LOAD, AT(program), 1, 9007199254740991.0, true,
@@ -50,19 +55,23 @@ static const option_t options[] = {
      "earns in one request of workload batch (100)"},
     {"keys", "PLACE", VALUE_TEXT, COMMAND_RUN, AT(keys), 0, 0, false,
      "where every write carries its idempotency key: body, header, or none (body)"},
-    {"points", "N", VALUE_NUMBER, COMMAND_PRELOAD, AT(points), 0, 9e15, true, "opening balance (1000000)"},
+    {"points", "N", VALUE_NUMBER, COMMAND_PRELOAD, AT(points), 0, 9e15, true,
+     "opening balance (1000000)"},
     {"first", "N", VALUE_NUMBER, COMMAND_PRELOAD, AT(first), 0, 1e10, true,
      "number of the first customer (0); with --customers, loads a part"},
     {"emit", "FILE", VALUE_TEXT, COMMAND_PRELOAD, AT(emit), 0, 0, false,
-     "write the customers as NDJSON for `fealty import` instead of enrolling over HTTP; - is standard output"},
+     "write the customers as NDJSON for `fealty import` instead of enrolling over HTTP; - is "
+     "standard output"},
     {"threads", "N", VALUE_NUMBER, LOAD, AT(threads), 1, 64, true,
      "threads of the generator (1); one is enough for some 100,000 requests per second"},
     {"timeout", "SECONDS", VALUE_NUMBER, LOAD, AT(timeout_s), 0.1, 3600, false,
      "an answer that takes longer is an error (10)"},
     {"seed", "N", VALUE_NUMBER, COMMAND_RUN, AT(seed), 0, 9007199254740991.0, true,
      "of the choice of customers (1); keys differ in every run all the same"},
-    {"label", "TEXT", VALUE_TEXT, COMMAND_RUN, AT(label), 0, 0, false, "name of the run in table and chart"},
-    {"json", "FILE", VALUE_TEXT, LOAD, AT(json), 0, 0, false, "write the result as JSON; - is standard output"},
+    {"label", "TEXT", VALUE_TEXT, COMMAND_RUN, AT(label), 0, 0, false,
+     "name of the run in table and chart"},
+    {"json", "FILE", VALUE_TEXT, LOAD, AT(json), 0, 0, false,
+     "write the result as JSON; - is standard output"},
     {"svg", "FILE", VALUE_TEXT, COMMAND_RUN, AT(svg), 0, 0, false, "draw latency by percentile"},
     {"server-pid", "PID", VALUE_PID, COMMAND_RUN, 0, 0, 0, false,
      "a server process on this machine whose processor use to report; may be repeated"},
@@ -75,7 +84,8 @@ static const option_t options[] = {
     {"title", "TEXT", VALUE_TEXT, COMMAND_BARS, AT(title), 0, 0, false, "title of the picture"},
 };
 
-static bool take_value(options_t *self, const option_t *option, const char *value, problem_t *problem);
+static bool take_value(options_t *self, const option_t *option, const char *value,
+                       problem_t *problem);
 static bool take_number(const option_t *option, const char *value, double *out, problem_t *problem);
 static void print_wrapped(FILE *out, const char *text, unsigned indent, unsigned width);
 
@@ -98,11 +108,11 @@ void options_default(options_t *self)
                         .seed = 1};
 }
 
-bool options_parse(options_t *self, command_t command, int argc, char **argv, problem_t *problem)
+bool options_read(options_t *self, command_t command, int argc, char **argv, problem_t *problem)
 {
     for (int i = 0; i < argc; i++) {
         const option_t *found = NULL;
-        const char     *name = argv[i] + 2;
+        const char *name = argv[i] + 2;
 
         if (strncmp(argv[i], "--", 2) != 0) {
             if (self->argument_count == ARGUMENTS_MAX)
@@ -145,15 +155,14 @@ void options_help(FILE *out, command_t command)
     }
 }
 
-static bool take_value(options_t *self, const option_t *option, const char *value, problem_t *problem)
+static bool take_value(options_t *self, const option_t *option, const char *value,
+                       problem_t *problem)
 {
-    char  *place = (char *)self + option->at;
+    char *place = (char *)self + option->at;
     double number = 0.0;
 
     switch (option->kind) {
-    case VALUE_TEXT:
-        memcpy(place, &value, sizeof(value));
-        return true;
+    case VALUE_TEXT: memcpy(place, &value, sizeof(value)); return true;
     case VALUE_NUMBER:
         if (!take_number(option, value, &number, problem))
             return false;
@@ -188,10 +197,12 @@ static bool take_number(const option_t *option, const char *value, double *out, 
 
     errno = 0;
     *out = strtod(value, &end);
-    if (end == value || *end != '\0' || errno != 0 || !(*out >= option->low && *out <= option->high) ||
+    if (end == value || *end != '\0' || errno != 0 ||
+        !(*out >= option->low && *out <= option->high) ||
         (option->whole && *out != (double)(uint64_t)*out))
         return problem_set(problem, "--%s must be %s from %.15g to %.15g, not \"%s\"", option->name,
-                           option->whole ? "a whole number" : "a number", option->low, option->high, value);
+                           option->whole ? "a whole number" : "a number", option->low, option->high,
+                           value);
     return true;
 }
 

@@ -1,7 +1,8 @@
 /* options.h - the command line, declared in one table
  *
- * Contract   One row per option: name, value, meaning, and the commands that take it; the help text is printed
- *            from the same rows. `--name value` and `--name=value` are the same. Numbers are checked here.
+ * Contract   One row per option: name, value, meaning, and the commands that take it; the help text
+ *            is printed from the same rows. `--name value` and `--name=value` are the same. Numbers
+ *            are checked here.
  * Threads    Belongs to main.
  * Ownership  Texts point into argv or the environment.
  * Units      Stated per option.
@@ -15,7 +16,7 @@
 
 #include <stdio.h>
 
-#define URLS_MAX 16
+#define URLS_MAX      16
 #define ARGUMENTS_MAX 64
 
 typedef enum {
@@ -29,7 +30,7 @@ typedef enum {
 
 typedef struct {
     const char *urls[URLS_MAX];
-    unsigned    url_count;
+    unsigned url_count;
     const char *token;
     const char *user;
     const char *password;
@@ -42,28 +43,28 @@ typedef struct {
     const char *emit;
     const char *disk;
     const char *title;
-    double      connections;
-    double      threads;
-    double      duration_s;
-    double      warmup_s;
-    double      rate;
-    double      timeout_s;
-    double      customers;
-    double      first;
-    double      points;
-    double      program;
-    double      batch_lines;
-    double      seed;
-    uint64_t    pids[USAGE_PIDS_MAX];
-    unsigned    pid_count;
-    bool        shell;
-    bool        strict;
+    double connections;
+    double threads;
+    double duration_s;
+    double warmup_s;
+    double rate;
+    double timeout_s;
+    double customers;
+    double first;
+    double points;
+    double program;
+    double batch_lines;
+    double seed;
+    uint64_t pids[USAGE_PIDS_MAX];
+    unsigned pid_count;
+    bool shell;
+    bool strict;
     const char *arguments[ARGUMENTS_MAX]; /* what is no option */
-    unsigned    argument_count;
+    unsigned argument_count;
 } options_t;
 
 void options_default(options_t *self);
-bool options_parse(options_t *self, command_t command, int argc, char **argv, problem_t *problem);
+bool options_read(options_t *self, command_t command, int argc, char **argv, problem_t *problem);
 void options_help(FILE *out, command_t command);
 
 #endif

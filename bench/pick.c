@@ -7,7 +7,7 @@
 static size_t skip_blanks(const char *json, size_t n, size_t at);
 static size_t skip_string(const char *json, size_t n, size_t at);
 static size_t skip_value(const char *json, size_t n, size_t at);
-static void   value_of(const char *json, size_t from, size_t to, pick_t *value);
+static void value_of(const char *json, size_t from, size_t to, pick_t *value);
 
 bool pick_member(const char *json, size_t n, const char *name, pick_t *value)
 {
@@ -19,7 +19,8 @@ bool pick_member(const char *json, size_t n, const char *name, pick_t *value)
     at = skip_blanks(json, n, at + 1);
     while (at < n && json[at] == '"') {
         size_t name_end = skip_string(json, n, at);
-        bool   found = name_end - at == name_bytes + 2 && memcmp(json + at + 1, name, name_bytes) == 0;
+        bool found =
+            name_end - at == name_bytes + 2 && memcmp(json + at + 1, name, name_bytes) == 0;
 
         at = skip_blanks(json, n, name_end);
         if (at >= n || json[at] != ':')
@@ -42,7 +43,7 @@ bool pick_member(const char *json, size_t n, const char *name, pick_t *value)
 bool pick_element(const pick_t *array, size_t *at, pick_t *value)
 {
     const char *json = array->text;
-    size_t      n = array->bytes;
+    size_t n = array->bytes;
 
     if (*at == 0) {
         if (n < 2 || json[0] != '[')
@@ -64,8 +65,8 @@ bool pick_element(const pick_t *array, size_t *at, pick_t *value)
 
 bool pick_number(const pick_t *value, double *out)
 {
-    char   text[64];
-    char  *end = NULL;
+    char text[64];
+    char *end = NULL;
 
     if (value->quoted || value->bytes == 0 || value->bytes >= sizeof(text))
         return false;

@@ -1,7 +1,8 @@
 /* pick.h - reads members of a JSON object without building a tree
  *
- * Contract   Finds a member of the outermost object by name and hands out its text as written. Enough for the
- *            few answers the bench tools look into and for their own result files; not a validating parser.
+ * Contract   Finds a member of the outermost object by name and hands out its text as written.
+ *            Enough for the few answers the bench tools look into and for their own result files;
+ *            not a validating parser.
  * Threads    Pure.
  * Ownership  The value points into the text.
  * Units      Bytes.
@@ -14,8 +15,8 @@
 
 typedef struct {
     const char *text; /* strings without their quotes, escapes left as they are */
-    size_t      bytes;
-    bool        quoted;
+    size_t bytes;
+    bool quoted;
 } pick_t;
 
 bool pick_member(const char *json, size_t n, const char *name, pick_t *value);

@@ -1,7 +1,8 @@
 /* problem.h - one sentence that says why something failed
  *
- * Contract   A function that can fail returns false and leaves the reason in the problem it was given. The load
- *            generator talks to people at a terminal, so it needs sentences, not codes.
+ * Contract   A function that can fail returns false and leaves the reason in the problem it was
+ *            given. The load generator talks to people at a terminal, so it needs sentences, not
+ *            codes.
  * Threads    A problem belongs to one thread.
  * Ownership  A value; it owns nothing.
  * Units      Nothing to say.

@@ -22,14 +22,14 @@ void progress_begin(progress_t *self, bool on, uint64_t total)
 
 void progress_show(progress_t *self, uint64_t done, const char *what, double seconds_left)
 {
-    char    bar[BAR_CELLS + 1];
+    char bar[BAR_CELLS + 1];
     int64_t now;
 
     if (!self->on || (now = elapsed_ns()) - self->shown_ns < REDRAW_NS)
         return;
     double rate = (double)(done - self->shown) * 1e9 / (double)(now - self->shown_ns);
     if (self->total > 0) {
-        double   part = (double)done / (double)self->total;
+        double part = (double)done / (double)self->total;
         unsigned cells = part >= 1.0 ? BAR_CELLS : (unsigned)(part * BAR_CELLS);
         memset(bar, '#', cells);
         memset(bar + cells, '.', BAR_CELLS - cells);

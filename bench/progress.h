@@ -1,6 +1,7 @@
 /* progress.h - one line on standard error: how far, how fast, how long still
  *
- * Contract   Redraws at most five times a second. With a known total it shows a bar and the time left.
+ * Contract   Redraws at most five times a second. With a known total it shows a bar and the time
+ *            left.
  * Threads    Belongs to one thread.
  * Ownership  A value.
  * Units      Things done, seconds.
@@ -12,11 +13,11 @@
 #include "protocol/compiler.h"
 
 typedef struct {
-    bool     on;
-    uint64_t total;     /* 0 = unknown */
-    int64_t  began_ns;
-    int64_t  shown_ns;
-    uint64_t shown;     /* done when last shown */
+    bool on;
+    uint64_t total; /* 0 = unknown */
+    int64_t began_ns;
+    int64_t shown_ns;
+    uint64_t shown; /* done when last shown */
 } progress_t;
 
 void progress_begin(progress_t *self, bool on, uint64_t total);

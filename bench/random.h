@@ -1,6 +1,7 @@
 /* random.h - a small fast generator of random numbers (splitmix64)
  *
- * Contract   The same seed gives the same sequence on every machine, so a run can be repeated. Not for secrets.
+ * Contract   The same seed gives the same sequence on every machine, so a run can be repeated. Not
+ *            for secrets.
  * Threads    A generator belongs to one thread.
  * Ownership  A value.
  * Units      Nothing to say.
@@ -31,7 +32,8 @@ static inline uint64_t random_next(random_t *self)
     return random_mix(self->state);
 }
 
-/* 0 <= result < limit; limit > 0. The multiply avoids a division; the bias is below 2^-32 for our limits. */
+/* 0 <= result < limit; limit > 0. The multiply avoids a division; the bias is below 2^-32 for our
+ * limits. */
 static inline uint64_t random_below(random_t *self, uint64_t limit)
 {
     return (uint64_t)(((uint128_t)random_next(self) * limit) >> 64);

@@ -1,11 +1,13 @@
 /* raw_rocksdb.c - fealty-bench-rocksdb: what the disk and the row store alone cost
  *
- * Writes the rows of an earn - an account replaced, an entry appended, an idempotency key added - and one log row
- * per batch that holds all of them again, as the embedded journal does, in synced batches of 1 to 512 earns, with
- * the settings of storage/. No reading, no deciding, no HTTP: the ratio of a node's rate to this one's is the price of
- * all that. With --fdatasync it measures one plain write of so many bytes and its fdatasync instead.
+ * Writes the rows of an earn - an account replaced, an entry appended, an idempotency key added -
+ * and one log row per batch that holds all of them again, as the embedded journal does, in synced
+ * batches of 1 to 512 earns, with the settings of storage/. No reading, no deciding, no HTTP: the
+ * ratio of a node's rate to this one's is the price of all that. With --fdatasync it measures one
+ * plain write of so many bytes and its fdatasync instead.
  *
- *   fealty-bench-rocksdb [--dir DIRECTORY] [--seconds S] [--accounts N] [--sizes 1,8,64] [--json FILE]
+ *   fealty-bench-rocksdb [--dir DIRECTORY] [--seconds S] [--accounts N] [--sizes 1,8,64]
+ *                        [--json FILE]
  *   fealty-bench-rocksdb --fdatasync BYTES [--dir DIRECTORY] [--seconds S] [--json FILE]
  *
  * The directory must not exist or be empty; what was written there is removed at the end.
@@ -26,46 +28,53 @@
 #include <unistd.h>
 
 #define SAMPLES_MAX (1 << 20)
-#define SIZES_MAX 16
-#define BATCH_MAX 4096
-#define PARTITIONS 16
-#define POOL_BYTES (1 << 20)
+#define SIZES_MAX   16
+#define BATCH_MAX   4096
+#define PARTITIONS  16
+#define POOL_BYTES  (1 << 20)
 
 /* Bytes of a row, key included (architecture section 2). */
-#define ACCOUNT_KEY_BYTES 23
+#define ACCOUNT_KEY_BYTES   23
 #define ACCOUNT_VALUE_BYTES 157
-#define ENTRY_KEY_BYTES 10
-#define ENTRY_VALUE_BYTES 140
-#define KEY_KEY_BYTES 36
-#define KEY_VALUE_BYTES 74
-#define EARN_BYTES                                                                                   \
-    (ACCOUNT_KEY_BYTES + ACCOUNT_VALUE_BYTES + ENTRY_KEY_BYTES + ENTRY_VALUE_BYTES + KEY_KEY_BYTES + \
-     KEY_VALUE_BYTES)
+#define ENTRY_KEY_BYTES     10
+#define ENTRY_VALUE_BYTES   140
+#define KEY_KEY_BYTES       36
+#define KEY_VALUE_BYTES     74
+#define EARN_BYTES                                                                   \
+    (ACCOUNT_KEY_BYTES + ACCOUNT_VALUE_BYTES + ENTRY_KEY_BYTES + ENTRY_VALUE_BYTES + \
+     KEY_KEY_BYTES + KEY_VALUE_BYTES)
 
-typedef enum { COLUMN_DEFAULT, COLUMN_STATE, COLUMN_ENTRY, COLUMN_KEY, COLUMN_LOG, COLUMN__COUNT } column_t;
+typedef enum {
+    COLUMN_DEFAULT,
+    COLUMN_STATE,
+    COLUMN_ENTRY,
+    COLUMN_KEY,
+    COLUMN_LOG,
+    COLUMN__COUNT
+} column_t;
 
 typedef struct {
     const char *dir;
     const char *json;
-    double      seconds;
-    uint64_t    accounts;
-    uint64_t    fdatasync_bytes; /* 0 = batches */
-    unsigned    sizes[SIZES_MAX];
-    unsigned    size_count;
+    double seconds;
+    uint64_t accounts;
+    uint64_t fdatasync_bytes; /* 0 = batches */
+    unsigned sizes[SIZES_MAX];
+    unsigned size_count;
 } arguments_t;
 
 typedef struct {
-    rocksdb_t                      *db;
-    rocksdb_cache_t                *cache;
-    rocksdb_options_t              *options[COLUMN__COUNT];
+    rocksdb_t *db;
+    rocksdb_cache_t *cache;
+    rocksdb_options_t *options[COLUMN__COUNT];
     rocksdb_column_family_handle_t *columns[COLUMN__COUNT];
-    rocksdb_writeoptions_t         *synced;
-    rocksdb_writeoptions_t         *unsynced;
-    random_t                        random;
-    uint64_t                        sequences[PARTITIONS];
-    uint64_t                        log_sequence;
-    char                           *pool; /* bytes of values, half of them random: they compress like real ones */
-    char                           *log_value;
+    rocksdb_writeoptions_t *synced;
+    rocksdb_writeoptions_t *unsynced;
+    random_t random;
+    uint64_t sequences[PARTITIONS];
+    uint64_t log_sequence;
+    char *pool; /* bytes of values, half of them random: they compress like real ones */
+    char *log_value;
 } raw_t;
 
 typedef struct {
@@ -73,29 +82,29 @@ typedef struct {
     double p50_ms, p99_ms;
 } figures_t;
 
-static bool      arguments_parse(arguments_t *self, int argc, char **argv);
-static bool      raw_open(raw_t *self, const arguments_t *arguments);
-static void      raw_close(raw_t *self);
-static bool      raw_preload(raw_t *self, uint64_t accounts);
-static void      add_earn(raw_t *self, rocksdb_writebatch_t *batch, uint64_t accounts);
-static bool      measure_batches(raw_t *self, unsigned size, const arguments_t *arguments, float *samples,
-                                 figures_t *out);
-static bool      measure_fdatasync(const arguments_t *arguments, float *samples, figures_t *out);
+static bool arguments_parse(arguments_t *self, int argc, char **argv);
+static bool raw_open(raw_t *self, const arguments_t *arguments);
+static void raw_close(raw_t *self);
+static bool raw_preload(raw_t *self, uint64_t accounts);
+static void add_earn(raw_t *self, rocksdb_writebatch_t *batch, uint64_t accounts);
+static bool measure_batches(raw_t *self, unsigned size, const arguments_t *arguments,
+                            float *samples, figures_t *out);
+static bool measure_fdatasync(const arguments_t *arguments, float *samples, figures_t *out);
 static figures_t figures(float *samples, size_t count, uint64_t done, double seconds);
-static bool      failed(char *message, const char *what);
-static bool      directory_take(const char *path);
-static void      directory_remove(const char *path);
+static bool failed(char *message, const char *what);
+static bool directory_take(const char *path);
+static void directory_remove(const char *path);
 
 int main(int argc, char **argv)
 {
     arguments_t arguments;
-    raw_t       raw = {0};
-    figures_t   results[SIZES_MAX] = {{0}};
-    float      *samples = malloc(SAMPLES_MAX * sizeof(*samples));
-    FILE       *json = NULL;
-    unsigned    best = 0;
-    bool        taken = false;
-    int         status = 1;
+    raw_t raw = {0};
+    figures_t results[SIZES_MAX] = {{0}};
+    float *samples = malloc(SAMPLES_MAX * sizeof(*samples));
+    FILE *json = NULL;
+    unsigned best = 0;
+    bool taken = false;
+    int status = 1;
 
     if (!arguments_parse(&arguments, argc, argv))
         goto cleanup;
@@ -108,40 +117,47 @@ int main(int argc, char **argv)
     taken = true;
     json = arguments.json != NULL ? fopen(arguments.json, "we") : NULL;
     if (arguments.json != NULL && json == NULL) {
-        fprintf(stderr, "fealty-bench-rocksdb: cannot write %s: %s\n", arguments.json, strerror(errno));
+        fprintf(stderr, "fealty-bench-rocksdb: cannot write %s: %s\n", arguments.json,
+                strerror(errno));
         goto cleanup;
     }
     if (arguments.fdatasync_bytes > 0) {
         if (!measure_fdatasync(&arguments, samples, &results[0]))
             goto cleanup;
         printf("write of %" PRIu64 " bytes + fdatasync: %.0f /s, p50 %.3f ms, p99 %.3f ms\n",
-               arguments.fdatasync_bytes, results[0].per_second, results[0].p50_ms, results[0].p99_ms);
+               arguments.fdatasync_bytes, results[0].per_second, results[0].p50_ms,
+               results[0].p99_ms);
         if (json != NULL)
-            fprintf(json, "{\"bytes\":%" PRIu64 ",\"syncs_per_s\":%.1f,\"p50_ms\":%.4f,\"p99_ms\":%.4f}\n",
-                    arguments.fdatasync_bytes, results[0].per_second, results[0].p50_ms, results[0].p99_ms);
+            fprintf(json,
+                    "{\"bytes\":%" PRIu64
+                    ",\"syncs_per_s\":%.1f,\"p50_ms\":%.4f,\"p99_ms\":%.4f}\n",
+                    arguments.fdatasync_bytes, results[0].per_second, results[0].p50_ms,
+                    results[0].p99_ms);
         status = 0;
         goto cleanup;
     }
     if (!raw_open(&raw, &arguments) || !raw_preload(&raw, arguments.accounts))
         goto cleanup;
-    printf("synced batches, %d bytes of rows per earn, %" PRIu64 " accounts\n\n", EARN_BYTES, arguments.accounts);
+    printf("synced batches, %d bytes of rows per earn, %" PRIu64 " accounts\n\n", EARN_BYTES,
+           arguments.accounts);
     printf("  earns in a batch      earns/s   batch p50   batch p99\n");
     for (unsigned i = 0; i < arguments.size_count; i++) {
         if (!measure_batches(&raw, arguments.sizes[i], &arguments, samples, &results[i]))
             goto cleanup;
-        printf("  %16u %12.0f %8.3f ms %8.3f ms\n", arguments.sizes[i], results[i].per_second, results[i].p50_ms,
-               results[i].p99_ms);
+        printf("  %16u %12.0f %8.3f ms %8.3f ms\n", arguments.sizes[i], results[i].per_second,
+               results[i].p50_ms, results[i].p99_ms);
         fflush(stdout);
         if (results[i].per_second > results[best].per_second)
             best = i;
     }
     if (json != NULL) {
-        fprintf(json, "{\"best_batch\":%u,\"best_per_s\":%.1f,\"row_bytes\":%d", arguments.sizes[best],
-                results[best].per_second, EARN_BYTES);
+        fprintf(json, "{\"best_batch\":%u,\"best_per_s\":%.1f,\"row_bytes\":%d",
+                arguments.sizes[best], results[best].per_second, EARN_BYTES);
         for (unsigned i = 0; i < arguments.size_count; i++)
-            fprintf(json, ",\"batch_%u_per_s\":%.1f,\"batch_%u_p50_ms\":%.4f,\"batch_%u_p99_ms\":%.4f",
-                    arguments.sizes[i], results[i].per_second, arguments.sizes[i], results[i].p50_ms,
-                    arguments.sizes[i], results[i].p99_ms);
+            fprintf(json,
+                    ",\"batch_%u_per_s\":%.1f,\"batch_%u_p50_ms\":%.4f,\"batch_%u_p99_ms\":%.4f",
+                    arguments.sizes[i], results[i].per_second, arguments.sizes[i],
+                    results[i].p50_ms, arguments.sizes[i], results[i].p99_ms);
         fprintf(json, "}\n");
     }
     status = 0;
@@ -164,7 +180,7 @@ static bool arguments_parse(arguments_t *self, int argc, char **argv)
     memcpy(self->sizes, sizes, sizeof(sizes));
     self->size_count = COUNT_OF(sizes);
     for (int i = 1; i < argc; i += 2) {
-        char       *end = NULL;
+        char *end = NULL;
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
 
         if (value == NULL)
@@ -203,8 +219,10 @@ static bool arguments_parse(arguments_t *self, int argc, char **argv)
     return true;
 
 usage:
-    fprintf(stderr, "usage: fealty-bench-rocksdb [--dir DIRECTORY] [--seconds S] [--accounts N] [--sizes 1,8,64] "
-                    "[--json FILE]\n       fealty-bench-rocksdb --fdatasync BYTES [--dir DIRECTORY] [--seconds S] "
+    fprintf(stderr, "usage: fealty-bench-rocksdb [--dir DIRECTORY] [--seconds S] [--accounts N] "
+                    "[--sizes 1,8,64] "
+                    "[--json FILE]\n       fealty-bench-rocksdb --fdatasync BYTES [--dir "
+                    "DIRECTORY] [--seconds S] "
                     "[--json FILE]\n");
     return false;
 }
@@ -213,7 +231,7 @@ usage:
 static bool raw_open(raw_t *self, const arguments_t *arguments)
 {
     static const char *const names[COLUMN__COUNT] = {"default", "state", "entry", "key", "log"};
-    char                    *message = NULL;
+    char *message = NULL;
 
     self->random.state = 1;
     self->pool = malloc(POOL_BYTES);
@@ -226,7 +244,7 @@ static bool raw_open(raw_t *self, const arguments_t *arguments)
     }
     self->cache = rocksdb_cache_create_lru((size_t)256 << 20);
     for (unsigned i = 0; i < COLUMN__COUNT; i++) {
-        rocksdb_options_t                   *options = rocksdb_options_create();
+        rocksdb_options_t *options = rocksdb_options_create();
         rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
 
         self->options[i] = options;
@@ -244,7 +262,8 @@ static bool raw_open(raw_t *self, const arguments_t *arguments)
         rocksdb_options_set_compression(options, rocksdb_lz4_compression);
         rocksdb_options_set_stats_dump_period_sec(options, 0);
         rocksdb_options_set_info_log_level(options, 2);
-        rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+        rocksdb_block_based_options_set_filter_policy(table,
+                                                      rocksdb_filterpolicy_create_bloom_full(10));
         rocksdb_block_based_options_set_block_cache(table, self->cache);
         rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
         rocksdb_block_based_options_set_format_version(table, 5);
@@ -255,7 +274,8 @@ static bool raw_open(raw_t *self, const arguments_t *arguments)
     rocksdb_writeoptions_set_sync(self->synced, 1);
     self->unsynced = rocksdb_writeoptions_create();
     self->db = rocksdb_open_column_families(self->options[0], arguments->dir, COLUMN__COUNT, names,
-                                            (const rocksdb_options_t *const *)self->options, self->columns, &message);
+                                            (const rocksdb_options_t *const *)self->options,
+                                            self->columns, &message);
     if (message != NULL) {
         self->db = NULL;
         return failed(message, "cannot open the database");
@@ -321,7 +341,8 @@ static bool raw_preload(raw_t *self, uint64_t accounts)
             char key[ACCOUNT_KEY_BYTES];
             put_account_key(key, next);
             rocksdb_writebatch_put_cf(batch, self->columns[COLUMN_STATE], key, sizeof(key),
-                                      value_from_pool(self, ACCOUNT_VALUE_BYTES), ACCOUNT_VALUE_BYTES);
+                                      value_from_pool(self, ACCOUNT_VALUE_BYTES),
+                                      ACCOUNT_VALUE_BYTES);
         }
         rocksdb_write(self->db, self->unsynced, batch, &message);
         rocksdb_writebatch_destroy(batch);
@@ -331,9 +352,9 @@ static bool raw_preload(raw_t *self, uint64_t accounts)
 
 static void add_earn(raw_t *self, rocksdb_writebatch_t *batch, uint64_t accounts)
 {
-    char     account[ACCOUNT_KEY_BYTES];
-    char     entry[ENTRY_KEY_BYTES];
-    char     key[KEY_KEY_BYTES];
+    char account[ACCOUNT_KEY_BYTES];
+    char entry[ENTRY_KEY_BYTES];
+    char key[KEY_KEY_BYTES];
     unsigned partition = put_account_key(account, random_below(&self->random, accounts));
 
     put_number(entry, partition, 2);
@@ -352,18 +373,18 @@ static void add_earn(raw_t *self, rocksdb_writebatch_t *batch, uint64_t accounts
                               value_from_pool(self, KEY_VALUE_BYTES), KEY_VALUE_BYTES);
 }
 
-static bool measure_batches(raw_t *self, unsigned size, const arguments_t *arguments, float *samples,
-                            figures_t *out)
+static bool measure_batches(raw_t *self, unsigned size, const arguments_t *arguments,
+                            float *samples, figures_t *out)
 {
-    int64_t               began = elapsed_ns();
-    int64_t               end = began + (int64_t)(arguments->seconds * 1e9);
-    int64_t               now = began;
-    uint64_t              batches = 0;
-    char                 *message = NULL;
+    int64_t began = elapsed_ns();
+    int64_t end = began + (int64_t)(arguments->seconds * 1e9);
+    int64_t now = began;
+    uint64_t batches = 0;
+    char *message = NULL;
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
 
     while (now < end && message == NULL) {
-        char   log_key[10];
+        char log_key[10];
         size_t log_bytes = 0;
 
         rocksdb_writebatch_clear(batch);
@@ -374,8 +395,8 @@ static bool measure_batches(raw_t *self, unsigned size, const arguments_t *argum
         }
         put_number(log_key, 0, 2);
         put_number(log_key + 2, ++self->log_sequence, 8);
-        rocksdb_writebatch_put_cf(batch, self->columns[COLUMN_LOG], log_key, sizeof(log_key), self->log_value,
-                                  log_bytes);
+        rocksdb_writebatch_put_cf(batch, self->columns[COLUMN_LOG], log_key, sizeof(log_key),
+                                  self->log_value, log_bytes);
         rocksdb_write(self->db, self->synced, batch, &message);
         int64_t done = elapsed_ns();
         samples[batches % SAMPLES_MAX] = (float)(done - now); /* building the batch is part of it */
@@ -392,11 +413,11 @@ static bool measure_batches(raw_t *self, unsigned size, const arguments_t *argum
 
 static bool measure_fdatasync(const arguments_t *arguments, float *samples, figures_t *out)
 {
-    char     path[4096];
-    char    *bytes = calloc(1, arguments->fdatasync_bytes);
+    char path[4096];
+    char *bytes = calloc(1, arguments->fdatasync_bytes);
     random_t random = {1};
     uint64_t count = 0;
-    bool     good = bytes != NULL;
+    bool good = bytes != NULL;
 
     snprintf(path, sizeof(path), "%s/fdatasync.bin", arguments->dir);
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
@@ -413,8 +434,9 @@ static bool measure_fdatasync(const arguments_t *arguments, float *samples, figu
     int64_t end = began + (int64_t)(arguments->seconds * 1e9);
     int64_t now = began;
     while (now < end && good) {
-        good = write(fd, bytes, arguments->fdatasync_bytes) == (ssize_t)arguments->fdatasync_bytes &&
-               fdatasync(fd) == 0;
+        good =
+            write(fd, bytes, arguments->fdatasync_bytes) == (ssize_t)arguments->fdatasync_bytes &&
+            fdatasync(fd) == 0;
         int64_t done = elapsed_ns();
         samples[count++ % SAMPLES_MAX] = (float)(done - now);
         now = done;
@@ -460,9 +482,9 @@ static bool failed(char *message, const char *what)
 /* Made here, or empty: so that everything found in it at the end is ours to remove. */
 static bool directory_take(const char *path)
 {
-    DIR           *dir = NULL;
+    DIR *dir = NULL;
     struct dirent *entry;
-    bool           empty = true;
+    bool empty = true;
 
     if (mkdir(path, 0700) != 0 && (errno != EEXIST || (dir = opendir(path)) == NULL)) {
         fprintf(stderr, "fealty-bench-rocksdb: cannot make %s: %s\n", path, strerror(errno));
@@ -481,7 +503,7 @@ static bool directory_take(const char *path)
 /* One level deep, which is all that RocksDB makes. */
 static void directory_remove(const char *path)
 {
-    DIR           *dir = opendir(path);
+    DIR *dir = opendir(path);
     struct dirent *entry;
 
     if (dir == NULL)

@@ -7,12 +7,12 @@
 #define CHUNK_LINE_MAX 256
 
 static reply_result_t feed_head(reply_t *self, const char *bytes, size_t n, size_t *used);
-static bool           read_head(reply_t *self, const char *head, size_t n);
-static bool           read_header_line(reply_t *self, const char *line, size_t n, bool *chunked,
-                                       bool *has_length);
-static size_t         feed_body(reply_t *self, const char *bytes, size_t n);
-static bool           feed_chunk_line(reply_t *self, char c);
-static bool           value_has(const char *value, size_t n, const char *word);
+static bool read_head(reply_t *self, const char *head, size_t n);
+static bool read_header_line(reply_t *self, const char *line, size_t n, bool *chunked,
+                             bool *has_length);
+static size_t feed_body(reply_t *self, const char *bytes, size_t n);
+static bool feed_chunk_line(reply_t *self, char c);
+static bool value_has(const char *value, size_t n, const char *word);
 
 void reply_reset(reply_t *self, reply_sink_t *sink, void *context)
 {
@@ -44,9 +44,7 @@ reply_result_t reply_feed(reply_t *self, const char *bytes, size_t n, size_t *us
             break;
         case REPLY_LENGTH:
         case REPLY_CHUNK:
-        case REPLY_UNTIL_CLOSE:
-            taken = feed_body(self, bytes + at, n - at);
-            break;
+        case REPLY_UNTIL_CLOSE: taken = feed_body(self, bytes + at, n - at); break;
         case REPLY_CHUNK_SIZE:
         case REPLY_CHUNK_END:
         case REPLY_TRAILER:
@@ -55,8 +53,7 @@ reply_result_t reply_feed(reply_t *self, const char *bytes, size_t n, size_t *us
                 return REPLY_BAD;
             break;
         case REPLY_COMPLETE:
-        default:
-            return REPLY_BAD;
+        default: return REPLY_BAD;
         }
         at += taken;
     }
@@ -89,7 +86,7 @@ static reply_result_t feed_head(reply_t *self, const char *bytes, size_t n, size
     memcpy(self->head + before, bytes, taken);
     self->head_bytes += taken;
 
-    size_t      from = before > 3 ? before - 3 : 0;
+    size_t from = before > 3 ? before - 3 : 0;
     const char *end = memmem(self->head + from, self->head_bytes - from, "\r\n\r\n", 4);
     if (end == NULL) {
         *used = taken;
@@ -151,7 +148,7 @@ static bool read_header_line(reply_t *self, const char *line, size_t n, bool *ch
     case 'c':
         if (n > sizeof(length) - 1 && strncasecmp(line, length, sizeof(length) - 1) == 0) {
             uint64_t value = 0;
-            size_t   i = sizeof(length) - 1;
+            size_t i = sizeof(length) - 1;
             while (i < n && (line[i] == ' ' || line[i] == '\t'))
                 i++;
             size_t first = i;
@@ -174,8 +171,7 @@ static bool read_header_line(reply_t *self, const char *line, size_t n, bool *ch
         if (n > sizeof(encoding) - 1 && strncasecmp(line, encoding, sizeof(encoding) - 1) == 0)
             *chunked = value_has(line + sizeof(encoding) - 1, n - sizeof(encoding) + 1, "chunked");
         break;
-    default:
-        break;
+    default: break;
     }
     return true;
 }

@@ -1,7 +1,7 @@
 /* report.h - a measurement as a table for people and as JSON for programs
  *
- * Contract   report_table explains itself; report_json writes one object on one line, whose members are
- *            documented in docs/benchmarking.md and read back by the chart.
+ * Contract   report_table explains itself; report_json writes one object on one line, whose members
+ *            are documented in docs/benchmarking.md and read back by the chart.
  * Threads    Any; nothing is shared.
  * Ownership  Borrows everything.
  * Units      Milliseconds with decimals, requests per second, per cent of one core.

@@ -12,6 +12,7 @@
 #define SECTOR_BYTES 512
 
 static bool process_ns(uint64_t pid, int64_t *out);
+static bool machine_ticks(uint64_t *all, uint64_t *idle);
 static bool disk_counters(const char *directory, uint64_t *flushes, uint64_t *written_bytes);
 
 void usage_sample(usage_t *self, const usage_config_t *config)
@@ -30,15 +31,16 @@ void usage_sample(usage_t *self, const usage_config_t *config)
         else
             self->server_known = false;
     }
-    self->disk_known = config->disk != NULL &&
-                       disk_counters(config->disk, &self->flushes, &self->written_bytes);
+    self->machine_known = machine_ticks(&self->machine_ticks, &self->idle_ticks);
+    self->disk_known =
+        config->disk != NULL && disk_counters(config->disk, &self->flushes, &self->written_bytes);
 }
 
 /* The name in field 2 may hold blanks and brackets, so fields are counted from its last bracket. */
 static bool process_ns(uint64_t pid, int64_t *out)
 {
-    char     path[64];
-    char     text[1024];
+    char path[64];
+    char text[1024];
     uint64_t user = 0;
     uint64_t system = 0;
 
@@ -50,8 +52,9 @@ static bool process_ns(uint64_t pid, int64_t *out)
     fclose(file);
     text[n] = '\0';
     const char *rest = strrchr(text, ')');
-    if (rest == NULL || sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64,
-                               &user, &system) != 2)
+    if (rest == NULL ||
+        sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %" SCNu64 " %" SCNu64, &user,
+               &system) != 2)
         return false;
     long ticks = sysconf(_SC_CLK_TCK);
     if (ticks <= 0)
@@ -60,14 +63,38 @@ static bool process_ns(uint64_t pid, int64_t *out)
     return true;
 }
 
-/* Fields 7 and 16 of the device's stat: sectors written, flushes completed. A partition has no flush count, so
- * the whole device is asked when there is one above it. */
+/* First line of /proc/stat: user, nice, system, idle, waiting for disk, interrupts, ... of all
+ * cores. */
+static bool machine_ticks(uint64_t *all, uint64_t *idle)
+{
+    uint64_t ticks[8] = {0};
+    FILE *file = fopen("/proc/stat", "re");
+
+    if (file == NULL)
+        return false;
+    int fields = fscanf(file,
+                        "cpu %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64 " %" SCNu64
+                        " %" SCNu64 " %" SCNu64,
+                        &ticks[0], &ticks[1], &ticks[2], &ticks[3], &ticks[4], &ticks[5], &ticks[6],
+                        &ticks[7]);
+    fclose(file);
+    if (fields < 5)
+        return false;
+    *all = 0;
+    for (int i = 0; i < fields; i++)
+        *all += ticks[i];
+    *idle = ticks[3] + ticks[4];
+    return true;
+}
+
+/* Fields 7 and 16 of the device's stat: sectors written, flushes completed. A partition has no
+ * flush count, so the whole device is asked when there is one above it. */
 static bool disk_counters(const char *directory, uint64_t *flushes, uint64_t *written_bytes)
 {
     struct stat about;
-    char        path[96];
-    uint64_t    sectors = 0;
-    int         fields = 0;
+    char path[96];
+    uint64_t sectors = 0;
+    int fields = 0;
 
     if (stat(directory, &about) != 0)
         return false;
@@ -77,9 +104,9 @@ static bool disk_counters(const char *directory, uint64_t *flushes, uint64_t *wr
         FILE *file = fopen(path, "re");
         if (file == NULL)
             continue;
-        fields = fscanf(file,
-                        "%*u %*u %*u %*u %*u %*u %" SCNu64 " %*u %*u %*u %*u %*u %*u %*u %*u %" SCNu64,
-                        &sectors, flushes);
+        fields = fscanf(
+            file, "%*u %*u %*u %*u %*u %*u %" SCNu64 " %*u %*u %*u %*u %*u %*u %*u %*u %" SCNu64,
+            &sectors, flushes);
         fclose(file);
         if (fields == 2)
             break;

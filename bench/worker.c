@@ -13,80 +13,82 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#define INBOX_BYTES 65536
-#define EVENTS_MAX 256
-#define SWEEP_NS INT64_C(100000000)
-#define WAIT_MS 50
-#define SAMPLE_BYTES 200
+#define INBOX_BYTES     65536
+#define EVENTS_MAX      256
+#define SWEEP_NS        INT64_C(100000000)
+#define WAIT_MS         50
+#define DRAIN_NS        INT64_C(2000000000)
+#define SAMPLE_BYTES    200
 #define CONNECT_LIMIT_S 5.0
 
 typedef enum { LINK_DOWN, LINK_CONNECTING, LINK_UP } link_t;
 
 typedef struct {
-    int         fd;
-    link_t      link;
-    bool        busy;       /* a request is outstanding */
-    bool        queued;     /* in the ring of idle connections */
-    bool        resent;
-    bool        wants_out;  /* registered for EPOLLOUT */
-    unsigned    endpoint;
+    int fd;
+    link_t link;
+    bool busy;   /* a request is outstanding */
+    bool queued; /* in the ring of idle connections */
+    bool resent;
+    bool wants_out; /* registered for EPOLLOUT */
+    unsigned endpoint;
     operation_t operation;
-    int64_t     started_ns; /* latency counts from here */
-    int64_t     sent_ns;    /* time limit counts from here */
-    char       *out;        /* owned; request_max bytes */
-    size_t      out_bytes;
-    size_t      out_sent;
-    size_t      sample_bytes;
-    char        sample[SAMPLE_BYTES]; /* start of an answer that is no success */
-    lines_t     lines;
-    reply_t     reply;
+    int64_t started_ns; /* latency counts from here */
+    int64_t sent_ns;    /* time limit counts from here */
+    char *out;          /* owned; request_max bytes */
+    size_t out_bytes;
+    size_t out_sent;
+    size_t sample_bytes;
+    char sample[SAMPLE_BYTES]; /* start of an answer that is no success */
+    lines_t lines;
+    reply_t reply;
 } connection_t;
 
 struct worker {
-    worker_shared_t  *shared;
-    workload_t       *workload;    /* owned */
-    connection_t     *connections; /* owned */
-    connection_t    **idle;        /* owned; ring, oldest first, so that all connections take part */
-    unsigned          connection_count;
-    unsigned          idle_head;
-    unsigned          idle_count;
-    unsigned          busy_count;
-    int               epoll;
-    int               timer;
-    bool              exhausted;   /* the workload is complete */
-    double            gap_ns;      /* open loop: between two intended times of this worker */
-    double            first_ns;
-    uint64_t          intended;    /* requests sent so far */
-    int64_t           sweep_ns;
-    int64_t           armed_ns;    /* what the timer is set to */
-    int64_t           answered_ns; /* last answer */
-    histogram_t      *latency[OPERATION__COUNT]; /* owned */
-    worker_counts_t   counts;
+    worker_shared_t *shared;
+    workload_t *workload;      /* owned */
+    connection_t *connections; /* owned */
+    connection_t **idle;       /* owned; ring, oldest first, so that all connections take part */
+    unsigned connection_count;
+    unsigned idle_head;
+    unsigned idle_count;
+    unsigned busy_count;
+    int epoll;
+    int timer;
+    bool exhausted; /* the workload is complete */
+    double gap_ns;  /* open loop: between two intended times of this worker */
+    double first_ns;
+    uint64_t intended; /* requests sent so far */
+    int64_t sweep_ns;
+    int64_t armed_ns;                       /* what the timer is set to */
+    int64_t answered_ns;                    /* last answer */
+    histogram_t *latency[OPERATION__COUNT]; /* owned */
+    worker_counts_t counts;
     atomic_uint_fast64_t answers;
-    char              inbox[INBOX_BYTES];
+    char inbox[INBOX_BYTES];
 };
 
-static bool    connection_prepare(worker_t *self, connection_t *connection, unsigned number,
-                                  problem_t *problem);
-static bool    connection_register(worker_t *self, connection_t *connection, bool out, int operation);
-static void    connection_reopen(worker_t *self, connection_t *connection);
-static void    connection_lost(worker_t *self, connection_t *connection);
-static void    connection_ready(worker_t *self, connection_t *connection, int64_t now);
-static void    connection_readable(worker_t *self, connection_t *connection);
-static void    connection_writable(worker_t *self, connection_t *connection);
-static void    connection_flush(worker_t *self, connection_t *connection);
-static void    request_begin(worker_t *self, connection_t *connection, int64_t started_ns, int64_t now);
-static void    request_send(worker_t *self, connection_t *connection);
-static void    request_answered(worker_t *self, connection_t *connection);
-static void    request_failed(worker_t *self, connection_t *connection, uint64_t *counter,
-                              const char *what);
-static void    send_due(worker_t *self, int64_t now);
-static void    count_unsent(worker_t *self);
-static void    sweep(worker_t *self, int64_t now);
-static bool    in_window(const worker_t *self, int64_t at_ns);
-static void    note_refusal(worker_t *self, const char *what, int status, const char *text);
-static void    keep_sample(void *context, const char *bytes, size_t n);
-static void    keep_lines(void *context, const char *bytes, size_t n);
+static bool connection_prepare(worker_t *self, connection_t *connection, unsigned number,
+                               problem_t *problem);
+static bool connection_register(worker_t *self, connection_t *connection, bool out, int operation);
+static void connection_reopen(worker_t *self, connection_t *connection);
+static void connection_lost(worker_t *self, connection_t *connection);
+static void connection_ready(worker_t *self, connection_t *connection, int64_t now);
+static void connection_readable(worker_t *self, connection_t *connection);
+static void connection_writable(worker_t *self, connection_t *connection);
+static void connection_flush(worker_t *self, connection_t *connection);
+static void request_begin(worker_t *self, connection_t *connection, int64_t started_ns,
+                          int64_t now);
+static void request_send(worker_t *self, connection_t *connection);
+static void request_answered(worker_t *self, connection_t *connection);
+static void request_failed(worker_t *self, connection_t *connection, uint64_t *counter,
+                           const char *what);
+static void send_due(worker_t *self, int64_t now);
+static void count_unsent(worker_t *self);
+static void sweep(worker_t *self, int64_t now);
+static bool in_window(const worker_t *self, int64_t at_ns);
+static void note_refusal(worker_t *self, const char *what, int status, const char *text);
+static void keep_sample(void *context, const char *bytes, size_t n);
+static void keep_lines(void *context, const char *bytes, size_t n);
 static int64_t intended_ns(const worker_t *self, uint64_t number);
 
 bool worker_new(worker_t **self_p, worker_shared_t *shared, unsigned index, problem_t *problem)
@@ -169,7 +171,7 @@ void worker_destroy(worker_t **self_p)
 
 void *worker_run(void *argument)
 {
-    worker_t          *self = argument;
+    worker_t *self = argument;
     struct epoll_event events[EVENTS_MAX];
 
     self->answered_ns = self->shared->start_ns;
@@ -178,15 +180,19 @@ void *worker_run(void *argument)
     for (;;) {
         int64_t now = elapsed_ns();
         int64_t stop = atomic_load_explicit(&self->shared->stop_ns, memory_order_relaxed);
-        bool    over = now >= stop || self->exhausted;
+        bool over = now >= stop || self->exhausted;
 
         /* A run without an end must not wait for ever for a server that is gone. */
         if (stop == INT64_MAX && now - self->answered_ns > 2 * self->shared->timeout_ns)
             self->exhausted = true;
-
-        if (over && (self->busy_count == 0 || (now >= stop && now - stop > self->shared->timeout_ns)))
+        /* What was due before the end still goes out a moment later: its wait is the figure that a
+         * stalled server would like to hide. */
+        bool due = self->timer >= 0 && !self->exhausted && now - stop < DRAIN_NS &&
+                   intended_ns(self, self->intended) < stop;
+        if (over && !due &&
+            (self->busy_count == 0 || (now >= stop && now - stop > self->shared->timeout_ns)))
             break;
-        if (self->timer >= 0 && !over)
+        if (due)
             send_due(self, now);
         if (now >= self->sweep_ns)
             sweep(self, now);
@@ -203,7 +209,8 @@ void *worker_run(void *argument)
     }
     for (unsigned i = 0; i < self->connection_count; i++)
         if (self->connections[i].busy)
-            request_failed(self, &self->connections[i], &self->counts.timeouts, "no answer in time");
+            request_failed(self, &self->connections[i], &self->counts.timeouts,
+                           "no answer in time");
     count_unsent(self);
     return NULL;
 }
@@ -276,7 +283,8 @@ static void connection_reopen(worker_t *self, connection_t *connection)
     if (connection->fd >= 0)
         close(connection->fd); /* leaves the epoll set by itself */
     connection->link = LINK_DOWN;
-    connection->fd = endpoint_connect_start(&self->shared->workload.endpoints[connection->endpoint]);
+    connection->fd =
+        endpoint_connect_start(&self->shared->workload.endpoints[connection->endpoint]);
     if (connection->fd < 0)
         return;
     self->counts.reopened++;
@@ -284,8 +292,8 @@ static void connection_reopen(worker_t *self, connection_t *connection)
         connection->link = LINK_CONNECTING;
 }
 
-/* A server may close an idle connection at the very moment a request leaves: such a request is sent once more,
- * when sending twice cannot do it twice. */
+/* A server may close an idle connection at the very moment a request leaves: such a request is sent
+ * once more, when sending twice cannot do it twice. */
 static void connection_lost(worker_t *self, connection_t *connection)
 {
     if (connection->busy) {
@@ -313,9 +321,9 @@ static void connection_ready(worker_t *self, connection_t *connection, int64_t n
 
 static void connection_readable(worker_t *self, connection_t *connection)
 {
-    size_t         used = 0;
+    size_t used = 0;
     reply_result_t result;
-    ssize_t        got = recv(connection->fd, self->inbox, sizeof(self->inbox), 0);
+    ssize_t got = recv(connection->fd, self->inbox, sizeof(self->inbox), 0);
 
     if (got < 0) {
         if (errno != EAGAIN && errno != EINTR)
@@ -373,7 +381,8 @@ static void connection_flush(worker_t *self, connection_t *connection)
         if (n < 0) {
             if (errno == EINTR)
                 continue;
-            /* EPIPE and the like: the reading side will see the end too, after an early answer (413). */
+            /* EPIPE and the like: the reading side will see the end too, after an early answer
+             * (413). */
             if (errno == EAGAIN && !connection->wants_out &&
                 !connection_register(self, connection, true, EPOLL_CTL_MOD))
                 connection_lost(self, connection);
@@ -389,8 +398,9 @@ static void connection_flush(worker_t *self, connection_t *connection)
 
 static void request_begin(worker_t *self, connection_t *connection, int64_t started_ns, int64_t now)
 {
-    if (self->exhausted ||
-        now >= atomic_load_explicit(&self->shared->stop_ns, memory_order_relaxed))
+    /* In the open loop send_due() has looked at the end, and at what is still due behind it. */
+    if (self->exhausted || (self->timer < 0 && now >= atomic_load_explicit(&self->shared->stop_ns,
+                                                                           memory_order_relaxed)))
         return;
     connection->out_bytes = workload_write(self->workload, connection->endpoint, connection->out,
                                            &connection->operation);
@@ -422,8 +432,8 @@ static void request_send(worker_t *self, connection_t *connection)
 static void request_answered(worker_t *self, connection_t *connection)
 {
     int64_t now = elapsed_ns();
-    int     status = connection->reply.status;
-    bool    success = status >= 200 && status <= 299;
+    int status = connection->reply.status;
+    bool success = status >= 200 && status <= 299;
 
     if (connection->operation == OPERATION_BATCH && success)
         lines_end(&connection->lines);
@@ -465,7 +475,8 @@ static void request_answered(worker_t *self, connection_t *connection)
         connection_ready(self, connection, now);
 }
 
-static void request_failed(worker_t *self, connection_t *connection, uint64_t *counter, const char *what)
+static void request_failed(worker_t *self, connection_t *connection, uint64_t *counter,
+                           const char *what)
 {
     if (in_window(self, connection->started_ns)) {
         ++*counter;
@@ -496,7 +507,8 @@ static void send_due(worker_t *self, int64_t now)
     /* With no free connection the next answer wakes the loop, not the clock. */
     if (self->idle_count == 0 || due <= now || due == self->armed_ns)
         return;
-    struct itimerspec when = {.it_value = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000}};
+    struct itimerspec when = {
+        .it_value = {.tv_sec = due / 1000000000, .tv_nsec = due % 1000000000}};
     if (timerfd_settime(self->timer, TFD_TIMER_ABSTIME, &when, NULL) == 0)
         self->armed_ns = due;
 }

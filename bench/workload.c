@@ -1,7 +1,7 @@
 /* workload.c - compiles request templates and fills their holes
  *
- * In the source text of a template a control character stands for a hole: see HOLE_MAP. All holes have a fixed
- * width, so Content-Length is a constant of the template.
+ * In the source text of a template a control character stands for a hole: see HOLE_MAP. All holes
+ * have a fixed width, so Content-Length is a constant of the template.
  */
 #include "bench/workload.h"
 
@@ -14,46 +14,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_TEXT_BYTES 27 /* 12 digits of the run, '-', 2 of the worker, 12 of the counter */
+#define KEY_TEXT_BYTES    27 /* 12 digits of the run, '-', 2 of the worker, 12 of the counter */
 #define AMOUNT_TEXT_BYTES 3
-#define HOLES_MAX 6
+#define HOLES_MAX         6
 
 #define HOLE_CUSTOMER 1
-#define HOLE_OTHER 2
-#define HOLE_AMOUNT 3
-#define HOLE_KEY 4
-#define CUSTOMER "\001"
-#define OTHER "\002"
-#define AMOUNT "\003"
-#define KEY "\004"
+#define HOLE_OTHER    2
+#define HOLE_AMOUNT   3
+#define HOLE_KEY      4
+#define CUSTOMER      "\001"
+#define OTHER         "\002"
+#define AMOUNT        "\003"
+#define KEY           "\004"
 
 typedef struct {
-    char    *bytes; /* owned */
-    size_t   n;
+    char *bytes; /* owned */
+    size_t n;
     unsigned hole_count;
     struct {
-        uint8_t  kind;
+        uint8_t kind;
         uint32_t at;
     } holes[HOLES_MAX];
 } template_t;
 
 struct workload {
     const workload_config_t *config;
-    template_t              *templates;  /* owned; [endpoint][operation] */
-    template_t               batch_line; /* shared by all endpoints */
-    size_t                   request_max;
-    zipf_t                   zipf;
-    random_t                 random;
-    uint64_t                 counter;
-    char                     key_prefix[15];
+    template_t *templates; /* owned; [endpoint][operation] */
+    template_t batch_line; /* shared by all endpoints */
+    size_t request_max;
+    zipf_t zipf;
+    random_t random;
+    uint64_t counter;
+    char key_prefix[15];
 };
 
-static bool     template_compile(template_t *self, const char *source);
-static size_t   template_write(const template_t *self, workload_t *workload, char *out);
-static bool     templates_make(workload_t *self, problem_t *problem);
-static bool     request_source(const workload_t *self, unsigned endpoint, operation_t operation,
-                               char *out, size_t room);
-static size_t   source_width(const char *source);
+static bool template_compile(template_t *self, const char *source);
+static size_t template_write(const template_t *self, workload_t *workload, char *out);
+static bool templates_make(workload_t *self, problem_t *problem);
+static bool request_source(const workload_t *self, unsigned endpoint, operation_t operation,
+                           char *out, size_t room);
+static size_t source_width(const char *source);
 static uint64_t pick_customer(workload_t *self);
 
 static const char *const kind_names[WORKLOAD__COUNT] = {
@@ -66,8 +66,8 @@ static const char *const kind_texts[WORKLOAD__COUNT] = {
     WORKLOAD_MAP(X)
 #undef X
 };
-static const char *const operation_names[OPERATION__COUNT] = {"earn",     "burn",  "balance",
-                                                              "transfer", "batch", "enrol"};
+static const char *const operation_labels[OPERATION__COUNT] = {"earn",     "burn",  "balance",
+                                                               "transfer", "batch", "enrol"};
 
 bool workload_new(workload_t **self_p, const workload_config_t *config, unsigned worker,
                   problem_t *problem)
@@ -114,18 +114,10 @@ size_t workload_write(workload_t *self, unsigned endpoint, char *out, operation_
     const template_t *templates = self->templates + endpoint * OPERATION__COUNT;
 
     switch (self->config->kind) {
-    case WORKLOAD_EARN:
-        *operation = OPERATION_EARN;
-        break;
-    case WORKLOAD_BURN:
-        *operation = OPERATION_BURN;
-        break;
-    case WORKLOAD_BALANCE:
-        *operation = OPERATION_BALANCE;
-        break;
-    case WORKLOAD_TRANSFER:
-        *operation = OPERATION_TRANSFER;
-        break;
+    case WORKLOAD_EARN: *operation = OPERATION_EARN; break;
+    case WORKLOAD_BURN: *operation = OPERATION_BURN; break;
+    case WORKLOAD_BALANCE: *operation = OPERATION_BALANCE; break;
+    case WORKLOAD_TRANSFER: *operation = OPERATION_TRANSFER; break;
     case WORKLOAD_BATCH: {
         *operation = OPERATION_BATCH;
         size_t n = template_write(&templates[OPERATION_BATCH], self, out);
@@ -133,9 +125,7 @@ size_t workload_write(workload_t *self, unsigned endpoint, char *out, operation_
             n += template_write(&self->batch_line, self, out + n);
         return n;
     }
-    case WORKLOAD_ENROL:
-        *operation = OPERATION_ENROL;
-        break;
+    case WORKLOAD_ENROL: *operation = OPERATION_ENROL; break;
     case WORKLOAD_MIXED:
     default: {
         uint64_t part = random_below(&self->random, 10);
@@ -166,21 +156,22 @@ const char *workload_kind_text(workload_kind_t kind)
     return kind_texts[kind];
 }
 
-const char *operation_name(operation_t operation)
+const char *operation_label(operation_t operation)
 {
-    return operation_names[operation];
+    return operation_labels[operation];
 }
 
 bool operation_repeatable(operation_t operation, key_place_t keys)
 {
-    /* A second enrolment of the same customer is refused by the server, so it repeats safely too. */
+    /* A second enrolment of the same customer is refused by the server, so it repeats safely
+     * too. */
     return keys != KEY_NONE || operation == OPERATION_BALANCE || operation == OPERATION_ENROL;
 }
 
 static bool templates_make(workload_t *self, problem_t *problem)
 {
     const workload_config_t *config = self->config;
-    char                     source[4096];
+    char source[4096];
 
     self->templates = calloc((size_t)config->endpoint_count * OPERATION__COUNT, sizeof(template_t));
     if (self->templates == NULL)
@@ -199,7 +190,8 @@ static bool templates_make(workload_t *self, problem_t *problem)
                 return problem_set(problem, "token or URL is too long");
             if (!template_compile(made, source))
                 return problem_set(problem, "no memory for the request templates");
-            size_t n = made->n + (o == OPERATION_BATCH ? self->batch_line.n * config->batch_lines : 0);
+            size_t n =
+                made->n + (o == OPERATION_BATCH ? self->batch_line.n * config->batch_lines : 0);
             if (config->kind != WORKLOAD_BATCH && o == OPERATION_BATCH)
                 continue;
             if (n > self->request_max)
@@ -212,18 +204,22 @@ static bool templates_make(workload_t *self, problem_t *problem)
 static bool request_source(const workload_t *self, unsigned endpoint, operation_t operation,
                            char *out, size_t room)
 {
-    static const char *const paths[OPERATION__COUNT] = {
-        "/services/points/earn/",     "/services/points/burn/",  "/loyaltyAccounts/customer/" CUSTOMER "/",
-        "/services/points/transfer/", "/services/points/batch/", "/loyaltyAccounts/"};
+    static const char *const paths[OPERATION__COUNT] = {"/services/points/earn/",
+                                                        "/services/points/burn/",
+                                                        "/loyaltyAccounts/customer/" CUSTOMER "/",
+                                                        "/services/points/transfer/",
+                                                        "/services/points/batch/",
+                                                        "/loyaltyAccounts/"};
     const workload_config_t *config = self->config;
-    const endpoint_t        *node = &config->endpoints[endpoint];
-    bool                     keyed = operation != OPERATION_BALANCE && operation != OPERATION_ENROL &&
+    const endpoint_t *node = &config->endpoints[endpoint];
+    bool keyed = operation != OPERATION_BALANCE && operation != OPERATION_ENROL &&
                  operation != OPERATION_BATCH;
-    const char *key = keyed && config->keys == KEY_IN_BODY ? ",\"idempotency_key\":\"" KEY "\"" : "";
+    const char *key =
+        keyed && config->keys == KEY_IN_BODY ? ",\"idempotency_key\":\"" KEY "\"" : "";
     const char *key_header =
         keyed && config->keys == KEY_IN_HEADER ? "Idempotency-Key: " KEY "\r\n" : "";
-    char   body[512] = "";
-    char   length[64] = "";
+    char body[512] = "";
+    char length[64] = "";
     size_t body_bytes = 0;
 
     switch (operation) {
@@ -235,8 +231,8 @@ static bool request_source(const workload_t *self, unsigned endpoint, operation_
         break;
     case OPERATION_BURN:
         snprintf(body, sizeof(body),
-                 "{\"customer_id\":\"" CUSTOMER "\",\"program_id\":%" PRIu64 ",\"reward_cost\":" AMOUNT
-                 "%s}",
+                 "{\"customer_id\":\"" CUSTOMER "\",\"program_id\":%" PRIu64
+                 ",\"reward_cost\":" AMOUNT "%s}",
                  config->program, key);
         break;
     case OPERATION_TRANSFER:
@@ -247,23 +243,24 @@ static bool request_source(const workload_t *self, unsigned endpoint, operation_
         break;
     case OPERATION_ENROL:
         snprintf(body, sizeof(body),
-                 "{\"customer_id\":\"" CUSTOMER "\",\"program\":%" PRIu64 ",\"points_balance\":%" PRIu64 "}",
+                 "{\"customer_id\":\"" CUSTOMER "\",\"program\":%" PRIu64
+                 ",\"points_balance\":%" PRIu64 "}",
                  config->program, config->points);
         break;
     case OPERATION_BALANCE:
     case OPERATION_BATCH:
-    default:
-        break;
+    default: break;
     }
     body_bytes = operation == OPERATION_BATCH ? self->batch_line.n * config->batch_lines
                                               : source_width(body);
     if (operation != OPERATION_BALANCE)
         snprintf(length, sizeof(length), "Content-Type: application/%s\r\nContent-Length: %zu\r\n",
                  operation == OPERATION_BATCH ? "x-ndjson" : "json", body_bytes);
-    int n = snprintf(out, room,
-                     "%s %s/api/loyalty/v1%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Token %s\r\n%s%s\r\n%s",
-                     operation == OPERATION_BALANCE ? "GET" : "POST", node->prefix, paths[operation],
-                     node->host, config->token, key_header, length, body);
+    int n = snprintf(
+        out, room,
+        "%s %s/api/loyalty/v1%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Token %s\r\n%s%s\r\n%s",
+        operation == OPERATION_BALANCE ? "GET" : "POST", node->prefix, paths[operation], node->host,
+        config->token, key_header, length, body);
     return n > 0 && (size_t)n < room;
 }
 
@@ -323,9 +320,7 @@ static size_t template_write(const template_t *self, workload_t *workload, char 
     for (unsigned i = 0; i < self->hole_count; i++) {
         char *hole = out + self->holes[i].at;
         switch (self->holes[i].kind) {
-        case HOLE_CUSTOMER:
-            customer_uuid(customer, hole);
-            break;
+        case HOLE_CUSTOMER: customer_uuid(customer, hole); break;
         case HOLE_OTHER: { /* anybody else: a transfer to oneself is refused */
             uint64_t other = workload->config->customers > 1 ? pick_customer(workload) : customer;
             if (other == customer)

@@ -1,4 +1,5 @@
-/* zipf.c - rejection-inversion sampling: invert the integral of x^-theta, reject the little that lies above the bars */
+/* zipf.c - rejection-inversion sampling: invert the integral of x^-theta, reject the little that
+ * lies above the bars */
 #include "bench/zipf.h"
 
 #include <math.h>
@@ -39,8 +40,9 @@ static double height(double theta, double x)
     return exp(-theta * log(x));
 }
 
-/* Integral of x^-theta from 1: (x^(1-theta) - 1) / (1-theta), and log x at theta = 1. Written through expm1,
- * because near theta = 1 the plain formula divides two numbers that have lost all their digits. */
+/* Integral of x^-theta from 1: (x^(1-theta) - 1) / (1-theta), and log x at theta = 1. Written
+ * through expm1, because near theta = 1 the plain formula divides two numbers that have lost all
+ * their digits. */
 static double area(double theta, double x)
 {
     double log_x = log(x);

@@ -16,6 +16,7 @@
 
 #define TICK_US         INT64_C(100000)
 #define HEARTBEAT_US    INT64_C(500000)
+#define HELLO_BEATS     4  /* every so many heartbeats is a HELLO */
 #define RECEIVE_ROUND   64 /* frames per round, so that sending is never starved */
 #define STOP_LINGER_MS  200
 #define BLOCKED_WAIT_MS 20
@@ -29,6 +30,8 @@ struct transport {
     lane_counters_t counters;
     uint64_t version;       /* of members, when hooks.changed ran last */
     bool birth_changed;
+    bool settled;           /* as the peers were told */
+    uint64_t beats;
     int64_t tick_us, heartbeat_us; /* boot clock: next ones */
     pthread_t thread;
     bool running;
@@ -404,6 +407,7 @@ static bool keep_time(transport_t *self)
     int64_t now_us = boot_us(self);
     int64_t wall_us;
     bool beat = now_us >= self->heartbeat_us;
+    bool tell_all;
     bool offer[ADDRESSES_MAX];
     members_t *members = self->config.members;
 
@@ -428,10 +432,14 @@ static bool keep_time(transport_t *self)
             buffer_free(&birth);
         }
     }
+    /* News is told at once; and now and then again, since a frame may be lost. */
+    tell_all = self->settled != birthing_done(self->config.birthing) ||
+               (beat && self->beats++ % HELLO_BEATS == 0);
+    self->settled = birthing_done(self->config.birthing);
     for (size_t i = 0; i < members_count(members); i++) {
         if (i == members_own(members))
             continue;
-        if (!members_is_up(members, i))
+        if (tell_all || !members_is_up(members, i))
             send_hello(self, i);
         else if (beat)
             lane_send_nothing(&self->lanes[i], LINK_HEARTBEAT);

@@ -46,6 +46,7 @@ struct http_server {
     atomic_int         hashing;       /* password checks that run or wait */
     sem_t              password_gate; /* two at a time: each takes 64 MiB */
     atomic_llong       large_bytes;   /* reserved by requests with large bodies */
+    atomic_llong       looked_us;     /* when the last malformed head was looked at closely */
     atomic_int         streams;       /* batch requests under way */
 };
 
@@ -77,6 +78,7 @@ typedef struct {
     bool           head_only;
     bool           body_done;   /* nothing of the body is left unread */
     bool           close;       /* the connection ends after the answer */
+    bool           detached;    /* the answer is sent by another thread */
     long long      large_bytes; /* reserved of the server's */
 } call_t;
 
@@ -105,6 +107,7 @@ void body_continue(call_t *call); /* 100 Continue when it was asked for */
 int  body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us);
 
 /* exchange.c */
+uint32_t exchange_rights(const exchange_t *self); /* RIGHT_* of the caller */
 void call_reset_answer(call_t *call);
 /* Writes the error of a request that has no answer: unreachable, unknown, overloaded ... */
 void error_outcome(exchange_t *self, const err_t *err, uint16_t partition, text_t key);

@@ -7,8 +7,6 @@
 /* How much longer than the command's own deadline the asker waits: the shard answers what it discards. */
 #define GRACE_US 200000
 
-static uint32_t rights_of(const exchange_t *self);
-
 void call_reset_answer(call_t *call)
 {
     exchange_t *exchange = &call->exchange;
@@ -44,7 +42,7 @@ bool exchange_command(exchange_t *self, command_t *command, uint16_t partition, 
     void      *copy;
 
     command->actor = self->user;
-    command->rights |= rights_of(self);
+    command->rights |= exchange_rights(self);
     command->deadline_us = self->deadline_us;
     buffer_reset(encoded);
     command_encode(command, encoded);
@@ -102,7 +100,7 @@ void exchange_result(exchange_t *self, const result_t *result)
         buffer_text(&self->headers, "Retry-After: 1\r\n");
 }
 
-static uint32_t rights_of(const exchange_t *self)
+uint32_t exchange_rights(const exchange_t *self)
 {
     uint32_t rights = 0;
 
@@ -111,4 +109,12 @@ static uint32_t rights_of(const exchange_t *self)
     if (exchange_may(self, "account.set_status"))
         rights |= RIGHT_SET_STATUS;
     return rights;
+}
+
+void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
+{
+    result_t result;
+
+    if (exchange_command(self, command, partition, &result))
+        exchange_result(self, &result);
 }

@@ -51,7 +51,8 @@ int head_read(head_t *out, const char *method, const char *version, const head_f
 {
     const char *found[FIELD__COUNT] = {NULL};
 
-    *out = (head_t){.method = method_of(method), .content_length = -1};
+    *out = (head_t){
+        .method = method_of(method), .content_length = -1, .version_1_1 = strcmp(version, "1.1") == 0};
     for (size_t i = 0; i < count; i++) {
         size_t bytes = strlen(fields[i].name);
 
@@ -76,13 +77,13 @@ int head_read(head_t *out, const char *method, const char *version, const head_f
         return 400;
     }
     if (found[FIELD_CODING] != NULL) {
-        if (strcasecmp(found[FIELD_CODING], "chunked") != 0 || strcmp(version, "1.1") != 0) {
+        if (strcasecmp(found[FIELD_CODING], "chunked") != 0 || !out->version_1_1) {
             *fault = "only the transfer coding chunked is read";
             return 400;
         }
         out->chunked = true;
     }
-    if (found[FIELD_HOST] == NULL && strcmp(version, "1.1") == 0) {
+    if (found[FIELD_HOST] == NULL && out->version_1_1) {
         *fault = "Host is missing";
         return 400;
     }
@@ -95,9 +96,9 @@ int head_read(head_t *out, const char *method, const char *version, const head_f
             *fault = "this expectation cannot be met";
             return 417;
         }
-        out->expect_continue = strcmp(version, "1.1") == 0;
+        out->expect_continue = out->version_1_1;
     }
-    out->keep_alive = strcmp(version, "1.1") == 0;
+    out->keep_alive = out->version_1_1;
     if (found[FIELD_CONNECTION] != NULL)
         read_connection(out, found[FIELD_CONNECTION]);
     out->host = found[FIELD_HOST];

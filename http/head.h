@@ -27,6 +27,7 @@ typedef struct {
 
 typedef struct {
     method_t    method;          /* 0: one that no route has */
+    bool        version_1_1;
     bool        keep_alive;      /* what version and Connection ask for */
     bool        chunked;
     bool        expect_continue;

@@ -11,7 +11,10 @@ static const char *const aliases[][2] = {{"reward_cost", "points"}, {NULL, NULL}
 static const char *const numeric[] = {"transaction_amount", "points",          "program_id",    "account_id",
                                       "from_account_id",    "to_account_id", "reward_id", NULL};
 
+static const char *const skipped_in_line[] = {"idempotency_key", "operation", NULL};
+
 const json_canonical_t points_canonical = {.skip = skipped, .alias = aliases, .numeric = numeric};
+const json_canonical_t points_line_canonical = {.skip = skipped_in_line, .alias = aliases, .numeric = numeric};
 
 static errcode_t read_earn(command_t *out, const json_t *body, arena_t *arena, err_t *err);
 static errcode_t read_burn(command_t *out, const json_t *body, arena_t *arena, err_t *err);
@@ -202,6 +205,23 @@ static errcode_t read_transfer(command_t *out, const json_t *body, err_t *err)
     return read_texts(out, body, err);
 }
 
+/* \d{1,15}(\.\d{1,6})?: no sign, no exponent, no more decimals than six even if they are zeros; leading zeros are
+ * allowed, which decimal_parse() does not know. */
+static errcode_t amount_text_parse(decimal_t *out, const char *text, size_t bytes)
+{
+    const char *dot = bytes > 0 ? memchr(text, '.', bytes) : NULL;
+    size_t      whole = dot != NULL ? (size_t)(dot - text) : bytes;
+
+    if (bytes == 0 || text[0] == '-' || whole > 15 || (dot != NULL && bytes - whole - 1 > 6))
+        return ERR_INVALID;
+    while (whole > 1 && *text == '0') {
+        text++;
+        bytes--;
+        whole--;
+    }
+    return decimal_parse(out, text, bytes, 21, 6, false, NULL);
+}
+
 static errcode_t read_amount(int128_t *out, const json_t *body, err_t *err)
 {
     static const char name[] = "transaction_amount";
@@ -214,17 +234,9 @@ static errcode_t read_amount(int128_t *out, const json_t *body, err_t *err)
     if (member->type == JSON_NUMBER)
         rc = decimal_parse(&value, member->text, member->text_bytes, 21, 6, true, NULL);
     else if (member->type == JSON_STRING)
-        rc = decimal_parse(&value, member->text, member->text_bytes, 21, 6, false, NULL);
+        rc = amount_text_parse(&value, member->text, member->text_bytes);
     else
         rc = ERR_INVALID;
-    if (rc == ERR_NONE && member->type == JSON_STRING) {
-        /* \d{1,15}(\.\d{1,6})?: no sign, and no more decimals than six even if they are zeros. */
-        const char *dot = memchr(member->text, '.', member->text_bytes);
-        size_t      whole = dot != NULL ? (size_t)(dot - member->text) : member->text_bytes;
-
-        if (member->text[0] == '-' || whole > 15 || (dot != NULL && member->text_bytes - whole - 1 > 6))
-            rc = ERR_INVALID;
-    }
     if (rc != ERR_NONE)
         return err_field(err, ERR_INVALID, name, "A number with up to 15 digits and 6 decimals is required.");
     if (value.value < 0)

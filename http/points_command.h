@@ -26,6 +26,8 @@ errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation,
 
 /* How bodies of these calls are compared. */
 extern const json_canonical_t points_canonical;
+/* The same for a line of a batch, whose `operation` says what the path says elsewhere. */
+extern const json_canonical_t points_line_canonical;
 
 /* customer_id + program_id, or account_id; `prefix` "" or "from_" or "to_" goes before customer_id and account_id.
  * *found is false when neither is there. */

@@ -44,7 +44,7 @@ void reply_head(call_t *call, buffer_t *wire, int64_t body_bytes)
         if (body_bytes >= 0) {
             buffer_text(wire, "\r\nContent-Length: ");
             json_write_i64(wire, body_bytes);
-        } else if (!call->close) {
+        } else if (call->head.version_1_1) {
             buffer_text(wire, "\r\nTransfer-Encoding: chunked");
         }
         buffer_text(wire, "\r\n");

@@ -48,29 +48,22 @@ filter_state_t resource_filter_bool(exchange_t *self, const char *name, bool *ou
 filter_state_t resource_filter_uuid(exchange_t *self, const char *name, uuid16_t *out);
 filter_state_t resource_filter_time(exchange_t *self, const char *name, int64_t *out_us);
 
-/* definition.c */
-void definition_list(exchange_t *self);
-void definition_create(exchange_t *self);
-void definition_get(exchange_t *self);
-void definition_change(exchange_t *self);
-void definition_remove(exchange_t *self);
+/* Handlers of accounts.c. */
+void serve_accounts(exchange_t *self);
+void serve_account(exchange_t *self);
+void create_account(exchange_t *self);
+void change_account(exchange_t *self);
+void delete_account(exchange_t *self);
+void serve_accounts_of_customer(exchange_t *self);
+void serve_tier_progress(exchange_t *self);
+void set_account_status(exchange_t *self);
 
-/* accounts.c */
-void account_list(exchange_t *self);
-void account_create(exchange_t *self);
-void account_get(exchange_t *self);
-void account_change(exchange_t *self);
-void account_remove(exchange_t *self);
-void accounts_of_customer(exchange_t *self);
-void account_progress(exchange_t *self);
-void account_set_status(exchange_t *self);
-
-/* transactions.c */
-void transaction_list(exchange_t *self);
-void transaction_create(exchange_t *self);
-void transaction_get(exchange_t *self);
-void transaction_change(exchange_t *self);
-void transaction_remove(exchange_t *self);
-void transactions_of_customer(exchange_t *self);
+/* Handlers of transactions.c. */
+void serve_transactions(exchange_t *self);
+void serve_transaction(exchange_t *self);
+void create_transaction(exchange_t *self);
+void change_transaction(exchange_t *self);
+void delete_transaction(exchange_t *self);
+void serve_transactions_of_customer(exchange_t *self);
 
 #endif

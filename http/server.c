@@ -13,6 +13,7 @@
 #include "http/requests.h"
 #include "http/resources.h"
 #include "http/root.h"
+#include "http/socket.h"
 #include "protocol/log.h"
 #include "protocol/metrics.h"
 
@@ -27,11 +28,13 @@
 #define ARENA_BYTES_MAX (32u * 1024u * 1024u)
 #define ARENA_BYTES_KEPT (512u * 1024u)
 #define WIRE_BODY_MAX 65536
+#define DISCARD_BYTES_MAX (1024 * 1024)
 #define USER_FAILURES 5
 #define ADDRESS_FAILURES 50
 
 static int   on_request(struct mg_connection *connection);
 static int   on_error(struct mg_connection *connection, int status, const char *message);
+static bool  head_overflowed(http_server_t *self, const struct mg_connection *connection);
 static void *on_thread(const struct mg_context *context, int kind);
 static void  on_thread_end(const struct mg_context *context, int kind, void *worker);
 static int   on_log(const struct mg_connection *connection, const char *message);
@@ -86,6 +89,7 @@ errcode_t http_server_start(http_server_t **self_p, const http_config_t *config,
                                       "access_control_allow_origin", "",
                                       "access_control_allow_methods", "",
                                       "access_control_allow_headers", "",
+                                      "enable_auth_domain_check", "no",
                                       "enable_directory_listing", "no",
                                       "decode_url", "no",
                                       NULL};
@@ -191,7 +195,7 @@ static int on_request(struct mg_connection *connection)
     call_t                        call;
     const char                   *fault = NULL;
     size_t                        head_bytes = 0;
-    int                           status;
+    int                           status = 0;
 
     detached_wait(connection);
     begin(&call, worker, connection);
@@ -199,8 +203,15 @@ static int on_request(struct mg_connection *connection)
     _Static_assert(sizeof(head_field_t) == sizeof(struct mg_header)
                        && offsetof(head_field_t, value) == offsetof(struct mg_header, value),
                    "a field is read as the library's");
-    status = head_layout(info->request_method, (const head_field_t *)info->http_headers, (size_t)info->num_headers,
-                         &head_bytes, &fault);
+    /* A long address makes long headers too; it has a status of its own. */
+    if (strlen(info->request_uri) > HEAD_TARGET_BYTES_MAX
+        || (info->query_string != NULL && strlen(info->query_string) > HEAD_TARGET_BYTES_MAX)) {
+        fault = err_info(ERR_URI_TOO_LONG)->text;
+        status = 414;
+    }
+    if (status == 0)
+        status = head_layout(info->request_method, (const head_field_t *)info->http_headers,
+                             (size_t)info->num_headers, &head_bytes, &fault);
     if (status == 0)
         status = head_read(&call.head, info->request_method, info->http_version,
                            (const head_field_t *)info->http_headers, (size_t)info->num_headers, &fault);
@@ -217,9 +228,253 @@ static int on_request(struct mg_connection *connection)
     } else if (atomic_load_explicit(&worker->server->stopping, memory_order_relaxed)) {
         call.close = true;
         exchange_detail(&call.exchange, 503, "this node is stopping");
-    } else if (strlen(info->local_uri_raw) > HEAD_TARGET_BYTES_MAX
-               || (info->query_string != NULL && strlen(info->query_string) > HEAD_TARGET_BYTES_MAX)) {
-        exchange_detail(&call.exchange, 414, err_info(ERR_URI_TOO_LONG)->text);
+    } else {
+        call.exchange.path = info->local_uri_raw;
+        check_and_handle(&call);
+    }
+    status = call.exchange.status;
+    if (!call.detached) {
+        send_answer(&call);
+        end(&call);
+    }
+    return status;
+}
+
+/* What the library refuses on its own, before a request is a request. */
+static int on_error(struct mg_connection *connection, int status, const char *message)
+{
+    worker_t *worker = mg_get_thread_pointer(connection);
+    call_t    call;
+
+    (void)message;
+    detached_wait(connection);
+    begin(&call, worker, connection);
+    atomic_fetch_add(&worker->server->active, 1);
+    take_request_id(&call);
+    call.close = true;
+    call.body_done = true;
+    if (status == 411)
+        status = 400;
+    if (status == 400 && head_overflowed(worker->server, connection))
+        status = 431;
+    exchange_detail(&call.exchange, status, status == 431   ? err_info(ERR_HEADERS_TOO_LARGE)->text
+                                            : status == 505 ? "only HTTP/1.0 and HTTP/1.1 are spoken"
+                                                            : "the request is malformed");
+    send_answer(&call);
+    end(&call);
+    return 0;
+}
+
+/* The library says "malformed" for a head that fills its buffer, too; then more of it still waits in the socket. That is
+ * taken and dropped, because closing over unread bytes would destroy the answer on its way. At most fifty times a
+ * second: looking is slow. */
+static bool head_overflowed(http_server_t *self, const struct mg_connection *connection)
+{
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    long long                     now = clock_boot_us(self->config.clock);
+    long long                     last = atomic_load(&self->looked_us);
+    int                           descriptor;
+
+    if (info == NULL || now - last < 20000 || !atomic_compare_exchange_strong(&self->looked_us, &last, now))
+        return false;
+    descriptor = socket_find(info->remote_addr, info->remote_port, info->server_port);
+    return socket_discard(descriptor, DISCARD_BYTES_MAX) > 0;
+}
+
+static bool  head_overflowed(http_server_t *self, const struct mg_connection *connection);
+static void *on_thread(const struct mg_context *context, int kind);
+static void  on_thread_end(const struct mg_context *context, int kind, void *worker);
+static int   on_log(const struct mg_connection *connection, const char *message);
+
+static void begin(call_t *call, worker_t *worker, struct mg_connection *connection);
+static void take_request_id(call_t *call);
+static void check_and_handle(call_t *call);
+static bool take_route(call_t *call, const char *path);
+static bool check_media(call_t *call);
+static void answer_options(call_t *call);
+static void take_origin(call_t *call);
+static void send_answer(call_t *call);
+static void end(call_t *call);
+static bool listen_address(const char *listen, char out[64], err_t *err);
+static void read_origins(http_server_t *self);
+static errcode_t add_routes(http_server_t *self, err_t *err);
+
+void http_config_default(http_config_t *config)
+{
+    *config = (http_config_t){.listen = "127.0.0.1:8080",
+                              .threads = 136,
+                              .cors_origins = "http://localhost:5173,http://127.0.0.1:5173",
+                              .token_ttl_us = DAY_US,
+                              .request_deadline_us = 10 * SECOND_US,
+                              .version = "",
+                              .clock = clock_system(),
+                              .random = random_system()};
+}
+
+errcode_t http_server_start(http_server_t **self_p, const http_config_t *config, err_t *err)
+{
+    char                 address[64], threads[16];
+    struct mg_callbacks  callbacks = {.begin_request = on_request,
+                                      .http_error = on_error,
+                                      .init_thread = on_thread,
+                                      .exit_thread = on_thread_end,
+                                      .connection_close = detached_connection_close,
+                                      .log_message = on_log};
+    struct mg_server_port port;
+    http_server_t       *self;
+    errcode_t            rc = ERR_NONE;
+    const char          *options[] = {"listening_ports", address,
+                                      "num_threads", threads,
+                                      "connection_queue", "256",
+                                      "listen_backlog", "1024",
+                                      "enable_keep_alive", "yes",
+                                      "keep_alive_timeout_ms", "5000",
+                                      "request_timeout_ms", "5000",
+                                      "tcp_nodelay", "1",
+                                      "max_request_size", "65536",
+                                      "linger_timeout_ms", "1000",
+                                      "access_control_allow_origin", "",
+                                      "access_control_allow_methods", "",
+                                      "access_control_allow_headers", "",
+                                      "enable_auth_domain_check", "no",
+                                      "enable_directory_listing", "no",
+                                      "decode_url", "no",
+                                      NULL};
+
+    if (!listen_address(config->listen, address, err))
+        return ERR_INVALID;
+    if (config->threads < 2 || config->threads > 10000)
+        return err_set(err, ERR_INVALID, "threads must be between 2 and 10000");
+    snprintf(threads, sizeof threads, "%d", config->threads);
+
+    self = memory_zalloc(sizeof *self);
+    self->config = *config;
+    self->router = config->router;
+    self->sessions = session_table_new(SESSIONS_MAX);
+    self->throttle_user = throttle_new(USER_FAILURES, config->random);
+    self->throttle_address = throttle_new(ADDRESS_FAILURES, config->random);
+    INVARIANT(sem_init(&self->password_gate, 0, PASSWORD_CHECKS) == 0);
+    read_origins(self);
+    rc = add_routes(self, err);
+    if (rc == ERR_NONE)
+        rc = watch_start(&self->watch, config->clock, err);
+    if (rc == ERR_NONE) {
+        (void)mg_init_library(0);
+        self->context = mg_start(&callbacks, self, options);
+        if (self->context == NULL) {
+            (void)mg_exit_library();
+            rc = err_set(err, ERR_INVALID, "cannot listen on %s (in use, or not an address of this machine)",
+                         config->listen);
+        }
+    }
+    if (rc != ERR_NONE) {
+        http_server_destroy(&self);
+        return rc;
+    }
+    if (mg_get_server_ports(self->context, 1, &port) == 1)
+        self->port = port.port;
+    *self_p = self;
+    return ERR_NONE;
+}
+
+void http_server_stop(http_server_t *self, int64_t timeout_us)
+{
+    int64_t         until = clock_boot_us(self->config.clock) + timeout_us;
+    struct timespec pause = {.tv_nsec = 2000000};
+
+    if (self->context == NULL)
+        return;
+    atomic_store(&self->stopping, true);
+    /* The library has no "no new requests": new ones get 503 while those under way finish. */
+    while (atomic_load(&self->active) > 0 && clock_boot_us(self->config.clock) < until)
+        nanosleep(&pause, NULL);
+    watch_hurry(self->watch);
+    mg_stop(self->context);
+    (void)mg_exit_library();
+    self->context = NULL;
+}
+
+void http_server_destroy(http_server_t **self_p)
+{
+    http_server_t *self = *self_p;
+
+    if (self == NULL)
+        return;
+    if (self->context != NULL)
+        http_server_stop(self, 0);
+    watch_stop(&self->watch);
+    routes_destroy(&self->routes);
+    throttle_destroy(&self->throttle_user);
+    throttle_destroy(&self->throttle_address);
+    session_table_destroy(&self->sessions);
+    sem_destroy(&self->password_gate);
+    free(self);
+    *self_p = NULL;
+}
+
+int http_server_port(const http_server_t *self)
+{
+    return self->port;
+}
+
+void http_session_applied(void *state, const hash_t *token, const void *value, size_t n)
+{
+    http_server_t *self = state;
+    http_session_t session;
+    int64_t        now;
+    err_t          err;
+
+    if (self == NULL)
+        return;
+    now = clock_wall_us(self->config.clock);
+    if (value == NULL || n == 0)
+        session_table_end(self->sessions, token, now);
+    else if (session_table_read_row(&session, value, n, &err) == ERR_NONE)
+        session_table_put(self->sessions, token, &session, now);
+    else
+        log_error("%s", err.text);
+}
+
+static int on_request(struct mg_connection *connection)
+{
+    const struct mg_request_info *info = mg_get_request_info(connection);
+    worker_t                     *worker = mg_get_thread_pointer(connection);
+    call_t                        call;
+    const char                   *fault = NULL;
+    size_t                        head_bytes = 0;
+    int                           status = 0;
+
+    detached_wait(connection);
+    begin(&call, worker, connection);
+    atomic_fetch_add(&worker->server->active, 1);
+    _Static_assert(sizeof(head_field_t) == sizeof(struct mg_header)
+                       && offsetof(head_field_t, value) == offsetof(struct mg_header, value),
+                   "a field is read as the library's");
+    /* A long address makes long headers too; it has a status of its own. */
+    if (strlen(info->request_uri) > HEAD_TARGET_BYTES_MAX
+        || (info->query_string != NULL && strlen(info->query_string) > HEAD_TARGET_BYTES_MAX)) {
+        fault = err_info(ERR_URI_TOO_LONG)->text;
+        status = 414;
+    }
+    if (status == 0)
+        status = head_layout(info->request_method, (const head_field_t *)info->http_headers,
+                             (size_t)info->num_headers, &head_bytes, &fault);
+    if (status == 0)
+        status = head_read(&call.head, info->request_method, info->http_version,
+                           (const head_field_t *)info->http_headers, (size_t)info->num_headers, &fault);
+    take_request_id(&call);
+    take_origin(&call);
+    call.address = info->remote_addr;
+    call.exchange.query = info->query_string;
+    call.exchange.method = call.head.method;
+    call.head_only = call.head.method == METHOD_HEAD;
+    call.close = !call.head.keep_alive;
+    if (status != 0) {
+        call.close = true;
+        exchange_detail(&call.exchange, status, fault);
+    } else if (atomic_load_explicit(&worker->server->stopping, memory_order_relaxed)) {
+        call.close = true;
+        exchange_detail(&call.exchange, 503, "this node is stopping");
     } else {
         call.exchange.path = info->local_uri_raw;
         check_and_handle(&call);

@@ -84,6 +84,7 @@ static void *beat(void *state)
     heartbeat_t    *self = state;
     struct timespec next;
 
+    write_hint(self);
     INVARIANT(clock_gettime(CLOCK_MONOTONIC, &next) == 0);
     INVARIANT(pthread_mutex_lock(&self->lock) == 0);
     while (!self->stopping) {

@@ -8,6 +8,7 @@
 #define PARTITIONS_DEFAULT 16
 #define COMMAND_WAIT_US INT64_C(30000000)
 #define STOP_WAIT_US INT64_C(10000000)
+#define LOAD_ROUND_COMMANDS 4096
 
 struct offline {
     store_t     *store;     /* owned */
@@ -20,7 +21,7 @@ struct offline {
 static void send_nowhere(void *state, uint16_t dst, const void *frame, size_t n);
 static void session_nowhere(void *state, const hash_t *token, const void *value, size_t n);
 
-errcode_t offline_open(offline_t **self_p, const char *data, bool create, err_t *err)
+static errcode_t open_books(offline_t **self_p, const char *data, bool create, uint32_t round_commands, err_t *err)
 {
     offline_t     *self = memory_zalloc(sizeof *self);
     store_config_t config;
@@ -61,6 +62,7 @@ errcode_t offline_open(offline_t **self_p, const char *data, bool create, err_t 
         .birth = &self->birth,
         .hooks = {.send = send_nowhere, .session = session_nowhere, .state = self},
         .threads = 1,
+        .round_commands = round_commands,
     };
     random_fill(setup.random, &setup.incarnation, sizeof setup.incarnation);
     self->shards = shards_new(&setup);
@@ -71,6 +73,16 @@ errcode_t offline_open(offline_t **self_p, const char *data, bool create, err_t 
 failed:
     offline_close(self_p);
     return rc;
+}
+
+errcode_t offline_open(offline_t **self_p, const char *data, bool create, err_t *err)
+{
+    return open_books(self_p, data, create, 0, err);
+}
+
+errcode_t offline_open_for_load(offline_t **self_p, const char *data, err_t *err)
+{
+    return open_books(self_p, data, true, LOAD_ROUND_COMMANDS, err);
 }
 
 void offline_close(offline_t **self_p)

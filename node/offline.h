@@ -16,6 +16,8 @@
 typedef struct offline offline_t;
 
 errcode_t offline_open(offline_t **self_p, const char *data, bool create, err_t *err);
+/* The same, made when missing, with rounds of thousands of commands: throughput before latency. */
+errcode_t offline_open_for_load(offline_t **self_p, const char *data, err_t *err);
 void      offline_close(offline_t **self_p);
 
 store_t       *offline_store(offline_t *self);

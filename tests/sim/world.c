@@ -64,6 +64,7 @@ static bool chance(world_t *self, uint32_t ppm) { return ppm > 0 && world_random
 int64_t world_now_us(const world_t *self) { return self->now_us; }
 void    world_advance(world_t *self, int64_t us) { self->now_us += us; }
 
+uint16_t world_partitions(const world_t *self) { return self->config.partitions; }
 uint16_t world_node_of(const world_t *self, uint16_t partition) { return partition % self->config.nodes; }
 
 uint16_t world_partition_of(const world_t *self, const uuid16_t *customer)

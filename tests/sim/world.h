@@ -42,6 +42,7 @@ void     world_destroy(world_t **self_p);
 int64_t  world_now_us(const world_t *self);
 void     world_advance(world_t *self, int64_t us); /* lets time pass without running anything */
 uint64_t world_random(world_t *self);
+uint16_t world_partitions(const world_t *self); /* of customers: the number of the catalogue's partition */
 uint16_t world_partition_of(const world_t *self, const uuid16_t *customer);
 uint16_t world_node_of(const world_t *self, uint16_t partition);
 

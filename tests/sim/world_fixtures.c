@@ -40,34 +40,20 @@ static uint32_t define(world_t *self, uint8_t resource, const char *body, uint16
     return id_in(result.json);
 }
 
-static uint16_t catalogue_partition(const world_t *self)
-{
-    /* The partition of the last slot is the last of the customers'. */
-    uint16_t last = 0;
-    for (uint32_t i = 0; i < 4096; i++) {
-        uuid16_t customer = {{0}};
-        customer.bytes[0] = (uint8_t)i;
-        customer.bytes[1] = (uint8_t)(i >> 8);
-        uint16_t partition = world_partition_of(self, &customer);
-        last = partition > last ? partition : last;
-    }
-    return (uint16_t)(last + 1);
-}
-
 uint32_t world_program(world_t *self, const char *json_members)
 {
     char body[4096];
     snprintf(body, sizeof body,
              "{\"name\":\"Program %llu\",\"start_date\":\"2025-01-01T00:00:00Z\",\"end_date\":\"2035-01-01T00:00:00Z\"%s%s}",
              (unsigned long long)world_random(self), json_members[0] ? "," : "", json_members);
-    return define(self, RESOURCE_PROGRAM, body, catalogue_partition(self));
+    return define(self, RESOURCE_PROGRAM, body, world_partitions(self));
 }
 
 uint32_t world_tier(world_t *self, uint32_t program, const char *json_members)
 {
     char body[4096];
     snprintf(body, sizeof body, "{\"program\":%u,%s}", program, json_members);
-    return define(self, RESOURCE_TIER, body, catalogue_partition(self));
+    return define(self, RESOURCE_TIER, body, world_partitions(self));
 }
 
 uuid16_t world_customer(world_t *self, uint64_t number)
@@ -101,7 +87,7 @@ uint64_t world_enrol(world_t *self, const uuid16_t *customer, uint32_t program, 
 /* Asks the partition that the account's id names. */
 static uint16_t partition_of_account(const world_t *self, uint64_t account)
 {
-    return partition_of_slot(id_slot(account), catalogue_partition(self));
+    return partition_of_slot(id_slot(account), world_partitions(self));
 }
 
 void world_account(world_t *self, uint64_t account, account_t *out)

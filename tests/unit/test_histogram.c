@@ -23,11 +23,13 @@ Test(bench_histogram, gives_back_a_single_value_within_one_per_cent, .timeout = 
 
     for (unsigned i = 0; i < 2000; i++) {
         histogram_t *histogram = histogram_new();
-        uint64_t     value = random_next(&random) >> (21 + random_below(&random, 43));
+        uint64_t value = random_next(&random) >> (21 + random_below(&random, 43));
         histogram_record(histogram, value);
-        histogram_record(histogram, HISTOGRAM_VALUE_MAX); /* else the maximum would hide the bucket's width */
+        histogram_record(histogram,
+                         HISTOGRAM_VALUE_MAX); /* else the maximum would hide the bucket's width */
         uint64_t seen = histogram_percentile(histogram, 50.0);
-        cr_assert(seen >= value, "%llu came back as %llu", (unsigned long long)value, (unsigned long long)seen);
+        cr_assert(seen >= value, "%llu came back as %llu", (unsigned long long)value,
+                  (unsigned long long)seen);
         cr_assert((double)(seen - value) <= 0.01 * (double)value, "%llu came back as %llu",
                   (unsigned long long)value, (unsigned long long)seen);
         histogram_destroy(&histogram);
@@ -49,9 +51,9 @@ Test(bench_histogram, keeps_values_below_256_exact, .timeout = 10)
 Test(bench_histogram, agrees_with_sorting_all_values, .timeout = 10)
 {
     static const double percents[] = {0.0, 1.0, 50.0, 90.0, 99.0, 99.9, 99.99, 100.0};
-    static uint64_t     values[VALUES];
-    histogram_t        *histogram = histogram_new();
-    random_t            random = {42};
+    static uint64_t values[VALUES];
+    histogram_t *histogram = histogram_new();
+    random_t random = {42};
 
     for (size_t i = 0; i < VALUES; i++) {
         values[i] = 50000 + random_below(&random, 1U << random_below(&random, 30));
@@ -59,12 +61,13 @@ Test(bench_histogram, agrees_with_sorting_all_values, .timeout = 10)
     }
     qsort(values, VALUES, sizeof(values[0]), compare_values);
     for (size_t i = 0; i < COUNT_OF(percents); i++) {
-        double   wanted = percents[i] / 100.0 * VALUES;
-        size_t   rank = wanted < 1.0 ? 1 : (size_t)(wanted + 0.999999);
+        double wanted = percents[i] / 100.0 * VALUES;
+        size_t rank = wanted < 1.0 ? 1 : (size_t)(wanted + 0.999999);
         uint64_t truth = values[rank - 1];
         uint64_t seen = histogram_percentile(histogram, percents[i]);
-        cr_assert(seen >= truth && (double)(seen - truth) <= 0.01 * (double)truth, "p%g is %llu, seen as %llu",
-                  percents[i], (unsigned long long)truth, (unsigned long long)seen);
+        cr_assert(seen >= truth && (double)(seen - truth) <= 0.01 * (double)truth,
+                  "p%g is %llu, seen as %llu", percents[i], (unsigned long long)truth,
+                  (unsigned long long)seen);
     }
     histogram_destroy(&histogram);
 }
@@ -106,7 +109,7 @@ Test(bench_histogram, adds_up_two_of_them_as_if_recorded_in_one, .timeout = 10)
 {
     histogram_t *parts[2] = {histogram_new(), histogram_new()};
     histogram_t *whole = histogram_new();
-    random_t     random = {3};
+    random_t random = {3};
 
     for (unsigned i = 0; i < 10000; i++) {
         uint64_t value = random_below(&random, 10000000);
