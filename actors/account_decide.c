@@ -138,6 +138,8 @@ static void check_effective(partition_t *self, const command_t *command, const p
         refuse(self, result, ERR_EFFECTIVE_AT, "transaction_date lies before the day on which the customer joined.");
 }
 
+points_t account_room(const account_t *account) { return POINTS_MAX - account->available - account->in_transit; }
+
 const tier_t *account_tier(const partition_t *self, const account_t *account)
 {
     return account->tier ? catalogue_tier(self->config.catalogue, self->in_force, account->tier) : NULL;
@@ -218,7 +220,7 @@ errcode_t decide_earn(partition_t *self, const command_t *command, result_t *res
     check_effective(self, command, program, result);
     entry.multiplier_ppm = tier ? tier->multiplier_ppm : PPM_ONE;
     if (decimal_times_ppm(&points, &amount, &entry.multiplier_ppm, 1, ROUND_FLOOR, &why) != ERR_NONE
-        || decimal_round(&base, &amount, ROUND_FLOOR, &why) != ERR_NONE || points > POINTS_MAX - account->available
+        || decimal_round(&base, &amount, ROUND_FLOOR, &why) != ERR_NONE || points > account_room(account)
         || points > POINTS_MAX - account->earned)
         refuse(self, result, ERR_OUT_OF_RANGE, "The balance would not fit: at most %" PRId64 " points.", POINTS_MAX);
     else if (points == 0 && !refused(result))
@@ -320,12 +322,14 @@ errcode_t decide_adjust(partition_t *self, const command_t *command, result_t *r
 
     if (command->points == 0)
         refuse(self, result, ERR_INVALID_AMOUNT, "points must not be zero.");
+    else if (command->points < -POINTS_MAX)
+        refuse(self, result, ERR_OUT_OF_RANGE, "At most %" PRId64 " points in one entry.", POINTS_MAX);
     else if (command->points < -account->available) {
         refuse(self, result, ERR_NO_POINTS, "Insufficient points: %" PRId64 " needed, %" PRId64 " available.",
                -command->points, account->available);
         result->required = -command->points;
         result->available = account->available;
-    } else if (command->points > POINTS_MAX - account->available)
+    } else if (command->points > account_room(account))
         refuse(self, result, ERR_OUT_OF_RANGE, "The balance would not fit: at most %" PRId64 " points.", POINTS_MAX);
     if (refused(result))
         return ERR_NONE;

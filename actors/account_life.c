@@ -142,9 +142,9 @@ errcode_t decide_edit_account(partition_t *self, const command_t *command, resul
     if ((command->set & SET_BALANCE) != 0 && (command->rights & RIGHT_ADJUST) != 0
         && command->points != account->available) {
         entry_t entry = {.actor = command->actor, .description = text_of("Balance set")};
-        if (command->points < 0 || command->points > POINTS_MAX)
-            return err_field(err, ERR_INVALID, "points_balance", "Ensure this value is between 0 and %" PRId64 ".",
-                             POINTS_MAX);
+        points_t max = account->available + account_room(account);
+        if (command->points < 0 || command->points > max)
+            return err_field(err, ERR_INVALID, "points_balance", "Ensure this value is between 0 and %" PRId64 ".", max);
         rc = post_adjustment(self, account, &entry, command->points - account->available, err);
         if (rc != ERR_NONE)
             return rc;

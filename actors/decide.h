@@ -32,6 +32,9 @@ void check_program(partition_t *self, const program_t *program, int64_t at_us, b
 /* balance >= points, and min_balance stays; fills required and available. */
 void check_balance(partition_t *self, const program_t *program, points_t points, result_t *result);
 
+/* What may still be credited: points in transit may come back, and that cannot be refused. */
+points_t account_room(const account_t *account);
+
 const tier_t *account_tier(const partition_t *self, const account_t *account); /* NULL when none or deleted */
 void      upgrade_tier(partition_t *self, account_t *account, result_t *result);
 errcode_t open_lot(partition_t *self, account_t *account, entry_t *entry, points_t points, err_t *err);

@@ -5,6 +5,7 @@
  */
 #include "actors/definitions.h"
 
+#include "actors/definitions_user.h"
 #include "protocol/decimal.h"
 #include "protocol/json.h"
 #include "protocol/schema.h"
@@ -13,9 +14,9 @@
 #include <stdlib.h>
 
 #define CHANGES_BYTES_DEFAULT (128u * 1024)
-#define PERMISSION_BYTES_MAX 100
-#define WHOLE_BODY "non_field_errors"
-#define TEXT_TIER_UNIQUE "The fields program, name must make a unique set."
+#define PERMISSION_BYTES_MAX  100
+#define WHOLE_BODY            "non_field_errors"
+#define TEXT_TIER_UNIQUE      "The fields program, name must make a unique set."
 
 _Static_assert((int)SCHEMA_PROGRAM == (int)RESOURCE_PROGRAM, "one number for programs");
 _Static_assert((int)SCHEMA_TIER == (int)RESOURCE_TIER, "one number for tiers");
@@ -24,47 +25,36 @@ _Static_assert((int)SCHEMA_USER == (int)RESOURCE_USER, "one number for users");
 /* One command at work. */
 typedef struct {
     const definitions_view_t *view;
-    arena_t                  *arena;
-    int64_t                   now_us;
-    definitions_outcome_t    *outcome;
-    uint32_t                  capacity; /* of outcome->items */
-    size_t                    bytes;    /* of JSON in them */
-    err_t                    *err;
+    arena_t *arena;
+    int64_t now_us;
+    definitions_outcome_t *outcome;
+    uint32_t capacity; /* of outcome->items */
+    size_t bytes;      /* of JSON in them */
+    err_t *err;
 } work_t;
 
 /* What order, names and the wire form of a program need of a tier. */
 typedef struct {
     uint32_t id;
-    text_t   json;
-    text_t   name;
-    int64_t  priority, min_points;
+    text_t json;
+    text_t name;
+    int64_t priority, min_points;
 } tier_view_t;
 
-static errcode_t checked(work_t *self, const schema_table_t *table, schema_mode_t mode, text_t patch, const json_t **out);
+static errcode_t checked(work_t *self, const schema_table_t *table, schema_mode_t mode,
+                         text_t patch, const json_t **out);
 static errcode_t parse(work_t *self, text_t json, const json_t **out);
-static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, uint32_t program, const json_t *patch,
-                       const json_t *stored, bool keep_updated, text_t *out);
+static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, uint32_t program,
+                       const json_t *patch, const json_t *stored, bool keep_updated, text_t *out);
 static errcode_t add_change(work_t *self, uint8_t resource, uint32_t id, bool deleted, text_t json);
-static errcode_t check_program(work_t *self, const json_t *object, const json_t *patch, bool is_new);
+static errcode_t check_program(work_t *self, const json_t *object, const json_t *patch,
+                               bool is_new);
 static errcode_t check_tier(work_t *self, uint32_t id, const json_t *object, const json_t *stored);
-static errcode_t check_user(work_t *self, uint32_t id, const json_t *object, const json_t *stored);
 static errcode_t list_tiers(work_t *self, uint32_t program, tier_view_t **out, size_t *count);
-static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, const json_t *list, tier_view_t **out,
-                               size_t *count);
-static errcode_t write_wire(work_t *self, uint8_t resource, text_t json, tier_view_t *tiers, size_t count);
-static errcode_t keep_a_superuser(work_t *self, uint32_t id, const char *what);
-
-static bool text_same(text_t a, text_t b)
-{
-    return a.n == b.n && (a.n == 0 || memcmp(a.bytes, b.bytes, a.n) == 0);
-}
-
-static text_t member_text(const json_t *object, const char *name)
-{
-    const json_t *member = json_member(object, name);
-
-    return member != NULL && member->type == JSON_STRING ? (text_t){member->text, member->text_bytes} : (text_t){"", 0};
-}
+static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, const json_t *list,
+                               tier_view_t **out, size_t *count);
+static errcode_t write_wire(work_t *self, uint8_t resource, text_t json, tier_view_t *tiers,
+                            size_t count);
 
 /* 0 when absent or null. */
 static int64_t member_integer(const json_t *object, const char *name)
@@ -72,26 +62,21 @@ static int64_t member_integer(const json_t *object, const char *name)
     const json_t *member = json_member(object, name);
     decimal_t number;
 
-    if (member == NULL || member->type != JSON_NUMBER
-        || decimal_parse(&number, member->text, member->text_bytes, 18, 0, true, NULL) != ERR_NONE)
+    if (member == NULL || member->type != JSON_NUMBER ||
+        decimal_parse(&number, member->text, member->text_bytes, 18, 0, true, NULL) != ERR_NONE)
         return 0;
     return (int64_t)number.value;
 }
 
-static bool member_true(const json_t *object, const char *name)
-{
-    const json_t *member = json_member(object, name);
-
-    return member != NULL && member->type == JSON_TRUE;
-}
-
 static errcode_t no_room(work_t *self)
 {
-    return err_set(self->err, ERR_TOO_LARGE, "the definition needs more memory than one command may use");
+    return err_set(self->err, ERR_TOO_LARGE,
+                   "the definition needs more memory than one command may use");
 }
 
-errcode_t definitions_define(const definitions_view_t *view, uint8_t resource, uint32_t id, text_t patch,
-                             int64_t now_us, arena_t *arena, definitions_outcome_t *outcome, err_t *err)
+errcode_t definitions_define(const definitions_view_t *view, uint8_t resource, uint32_t id,
+                             text_t patch, int64_t now_us, arena_t *arena,
+                             definitions_outcome_t *outcome, err_t *err)
 {
     work_t work = {.view = view, .arena = arena, .now_us = now_us, .outcome = outcome, .err = err};
     const schema_table_t *table = resource < RESOURCE__END ? schema_of(resource) : NULL;
@@ -127,7 +112,7 @@ errcode_t definitions_define(const definitions_view_t *view, uint8_t resource, u
     else if (resource == RESOURCE_TIER)
         rc = check_tier(&work, id, object, stored);
     else
-        rc = check_user(&work, id, object, stored);
+        rc = user_check(view, arena, id, object, stored, err);
     if (rc == ERR_NONE)
         rc = add_change(&work, resource, outcome->id, false, text);
     if (rc == ERR_NONE && resource == RESOURCE_PROGRAM) {
@@ -142,8 +127,8 @@ errcode_t definitions_define(const definitions_view_t *view, uint8_t resource, u
     return rc;
 }
 
-errcode_t definitions_undefine(const definitions_view_t *view, uint8_t resource, uint32_t id, arena_t *arena,
-                               definitions_outcome_t *outcome, err_t *err)
+errcode_t definitions_undefine(const definitions_view_t *view, uint8_t resource, uint32_t id,
+                               arena_t *arena, definitions_outcome_t *outcome, err_t *err)
 {
     work_t work = {.view = view, .arena = arena, .outcome = outcome, .err = err};
     const json_t *stored;
@@ -160,7 +145,7 @@ errcode_t definitions_undefine(const definitions_view_t *view, uint8_t resource,
         if (rc != ERR_NONE)
             return rc;
         if (member_true(stored, "is_active") && member_true(stored, "is_superuser"))
-            rc = keep_a_superuser(&work, id, "deleted");
+            rc = user_keep_superuser(view, arena, id, "deleted", err);
         if (rc != ERR_NONE)
             return rc;
     }
@@ -200,14 +185,16 @@ static bool exists(void *state, uint8_t resource, uint64_t id)
     work_t *self = state;
     text_t text;
 
-    return resource < RESOURCE__END && id > 0 && id <= UINT32_MAX
-        && self->view->json(self->view->state, resource, (uint32_t)id, self->arena, &text);
+    return resource < RESOURCE__END && id > 0 && id <= UINT32_MAX &&
+           self->view->json(self->view->state, resource, (uint32_t)id, self->arena, &text);
 }
 
 /* The patch in normal form, or the first thing that is wrong with it. */
-static errcode_t checked(work_t *self, const schema_table_t *table, schema_mode_t mode, text_t patch, const json_t **out)
+static errcode_t checked(work_t *self, const schema_table_t *table, schema_mode_t mode,
+                         text_t patch, const json_t **out)
 {
-    const schema_check_t check = {.table = table, .mode = mode, .lookup = exists, .state = self, .arena = self->arena};
+    const schema_check_t check = {
+        .table = table, .mode = mode, .lookup = exists, .state = self, .arena = self->arena};
     schema_errors_t *errors = arena_alloc(self->arena, sizeof *errors);
     const char *normal = NULL;
     json_t *body;
@@ -226,10 +213,11 @@ static errcode_t checked(work_t *self, const schema_table_t *table, schema_mode_
     if (!schema_check(&check, body, &wire, errors)) {
         const schema_error_t *first = &errors->items[0];
         if (first->index >= 0)
-            rc = err_field(self->err, ERR_INVALID, first->field, "%" PRId32 ".%s: %s", first->index, first->member,
-                           first->message);
+            rc = err_field(self->err, ERR_INVALID, first->field, "%" PRId32 ".%s: %s", first->index,
+                           first->member, first->message);
         else if (first->member != NULL)
-            rc = err_field(self->err, ERR_INVALID, first->field, "%s: %s", first->member, first->message);
+            rc = err_field(self->err, ERR_INVALID, first->field, "%s: %s", first->member,
+                           first->message);
         else
             rc = err_field(self->err, ERR_INVALID, first->field, "%s", first->message);
     } else {
@@ -248,8 +236,8 @@ static void write_member(buffer_t *out, const char *name, size_t bytes)
 }
 
 /* Stored form: every field of the table in its order, then members that a later version of this program left. */
-static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, uint32_t program, const json_t *patch,
-                       const json_t *stored, bool keep_updated, text_t *out)
+static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, uint32_t program,
+                       const json_t *patch, const json_t *stored, bool keep_updated, text_t *out)
 {
     char now[INSTANT_TEXT_MAX];
     size_t now_bytes = instant_format(self->now_us, now);
@@ -285,7 +273,8 @@ static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, u
         json_write(&wire, old);
     }
     buffer_byte(&wire, '}');
-    const char *copy = wire.failed ? NULL : arena_copy(self->arena, (const char *)wire.bytes, wire.size);
+    const char *copy =
+        wire.failed ? NULL : arena_copy(self->arena, (const char *)wire.bytes, wire.size);
     *out = (text_t){copy, wire.size};
     buffer_free(&wire);
     return copy == NULL ? no_room(self) : ERR_NONE;
@@ -294,11 +283,13 @@ static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, u
 static errcode_t add_change(work_t *self, uint8_t resource, uint32_t id, bool deleted, text_t json)
 {
     definitions_outcome_t *outcome = self->outcome;
-    size_t max = self->view->changes_bytes_max == 0 ? CHANGES_BYTES_DEFAULT : self->view->changes_bytes_max;
+    size_t max =
+        self->view->changes_bytes_max == 0 ? CHANGES_BYTES_DEFAULT : self->view->changes_bytes_max;
 
     self->bytes += json.n;
     if (self->bytes > max)
-        return err_set(self->err, ERR_TOO_LARGE, "the definition is too large: one change holds at most %zu bytes", max);
+        return err_set(self->err, ERR_TOO_LARGE,
+                       "the definition is too large: one change holds at most %zu bytes", max);
     if (outcome->count == self->capacity) {
         uint32_t capacity = self->capacity == 0 ? 4 : self->capacity * 4;
         definition_change_t *items = arena_alloc(self->arena, capacity * sizeof *items);
@@ -326,11 +317,12 @@ static errcode_t check_program(work_t *self, const json_t *object, const json_t 
     char name[65 * 4];
     const zone_t *zone;
 
-    if (instant_parse(&start_us, start.bytes, start.n, false, NULL) != ERR_NONE
-        || instant_parse(&end_us, end.bytes, end.n, false, NULL) != ERR_NONE)
+    if (instant_parse(&start_us, start.bytes, start.n, false, NULL) != ERR_NONE ||
+        instant_parse(&end_us, end.bytes, end.n, false, NULL) != ERR_NONE)
         return err_set(self->err, ERR_CORRUPT, "a stored program has no dates");
     if (end_us < start_us)
-        return err_field(self->err, ERR_INVALID, "end_date", "The end date must not be before the start date.");
+        return err_field(self->err, ERR_INVALID, "end_date",
+                         "The end date must not be before the start date.");
     for (size_t i = 0; i < currency.n; i++) {
         char c = (char)(currency.bytes[i] | 0x20);
         if (c < 'a' || c > 'z')
@@ -338,8 +330,8 @@ static errcode_t check_program(work_t *self, const json_t *object, const json_t 
     }
     if (currency.n != 3)
         return err_field(self->err, ERR_INVALID, "currency", "Three letters are needed.");
-    if (burn_max != NULL && burn_max->type == JSON_NUMBER
-        && member_integer(object, "burn_max") < member_integer(object, "burn_min"))
+    if (burn_max != NULL && burn_max->type == JSON_NUMBER &&
+        member_integer(object, "burn_max") < member_integer(object, "burn_min"))
         return err_field(self->err, ERR_INVALID, "burn_max", "It must not be below burn_min.");
     /* A zone that was good when it was set does not stand in the way of later changes. */
     if (is_new || json_member(patch, "time_zone") != NULL) {
@@ -348,7 +340,8 @@ static errcode_t check_program(work_t *self, const json_t *object, const json_t 
         memcpy(name, zone_name.bytes, zone_name.n);
         name[zone_name.n] = '\0';
         if (zone_open(&zone, name, NULL) != ERR_NONE)
-            return err_field(self->err, ERR_INVALID, "time_zone", "There is no time zone of this name.");
+            return err_field(self->err, ERR_INVALID, "time_zone",
+                             "There is no time zone of this name.");
     }
     return ERR_NONE;
 }
@@ -360,7 +353,9 @@ static errcode_t read_tier(work_t *self, uint32_t id, text_t json, tier_view_t *
 
     if (rc != ERR_NONE)
         return rc;
-    *out = (tier_view_t){.id = id, .json = json, .name = member_text(object, "name"),
+    *out = (tier_view_t){.id = id,
+                         .json = json,
+                         .name = member_text(object, "name"),
                          .priority = member_integer(object, "priority"),
                          .min_points = member_integer(object, "min_points")};
     return ERR_NONE;
@@ -383,7 +378,8 @@ static errcode_t list_tiers(work_t *self, uint32_t program, tier_view_t **out, s
     for (size_t i = 0; i < *count; i++) {
         text_t text;
         if (!view->json(view->state, RESOURCE_TIER, ids[i], self->arena, &text))
-            return err_set(self->err, ERR_CORRUPT, "tier %" PRIu32 " is listed but not stored", ids[i]);
+            return err_set(self->err, ERR_CORRUPT, "tier %" PRIu32 " is listed but not stored",
+                           ids[i]);
         errcode_t rc = read_tier(self, ids[i], text, &tiers[i]);
         if (rc != ERR_NONE)
             return rc;
@@ -409,7 +405,8 @@ static errcode_t check_tier(work_t *self, uint32_t id, const json_t *object, con
         if (tiers[i].id != id && text_same(tiers[i].name, name))
             return err_field(self->err, ERR_INVALID, WHOLE_BODY, TEXT_TIER_UNIQUE);
     if (id == 0 && count >= DEFINITIONS_TIERS_MAX)
-        return err_field(self->err, ERR_INVALID, WHOLE_BODY, "A program has at most %d tiers.", DEFINITIONS_TIERS_MAX);
+        return err_field(self->err, ERR_INVALID, WHOLE_BODY, "A program has at most %d tiers.",
+                         DEFINITIONS_TIERS_MAX);
     return ERR_NONE;
 }
 
@@ -432,8 +429,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Nested tiers (2.1): the list is what the program has afterwards. */
-static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, const json_t *list, tier_view_t **out,
-                               size_t *count)
+static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, const json_t *list,
+                               tier_view_t **out, size_t *count)
 {
     const definitions_view_t *view = self->view;
     uint32_t next_id = view->next_id(view->state, RESOURCE_TIER);
@@ -464,8 +461,8 @@ static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, cons
             if (id > 0 && id <= UINT32_MAX && before_count > 0)
                 old = bsearch(&wanted, before, before_count, sizeof *before, by_id);
             if (old == NULL || kept[old - before])
-                return err_field(self->err, ERR_INVALID, "tiers", "Invalid pk \"%" PRId64 "\" - object does not exist.",
-                                 id);
+                return err_field(self->err, ERR_INVALID, "tiers",
+                                 "Invalid pk \"%" PRId64 "\" - object does not exist.", id);
             kept[old - before] = true;
             rc = parse(self, old->json, &stored);
             if (rc == ERR_NONE)
@@ -473,7 +470,8 @@ static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, cons
             changed = rc == ERR_NONE && !text_same(text, old->json);
         }
         if (rc == ERR_NONE && changed)
-            rc = merge(self, &schema_tiers, old != NULL ? old->id : next_id, program, element, stored, false, &text);
+            rc = merge(self, &schema_tiers, old != NULL ? old->id : next_id, program, element,
+                       stored, false, &text);
         if (rc == ERR_NONE)
             rc = read_tier(self, old != NULL ? old->id : next_id, text, &after[made]);
         if (rc == ERR_NONE && changed)
@@ -497,114 +495,6 @@ static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, cons
     return rc;
 }
 
-static bool username_is_good(text_t name)
-{
-    for (size_t i = 0; i < name.n; i++) {
-        char c = name.bytes[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && (c == '\0' || strchr("@.+-_", c) == NULL))
-            return false;
-    }
-    return name.n > 0;
-}
-
-static errcode_t list_users(work_t *self, uint32_t **out, size_t *count)
-{
-    *count = self->view->ids(self->view->state, RESOURCE_USER, 0, NULL, 0);
-    *out = arena_alloc(self->arena, (*count + 1) * sizeof **out);
-    if (*out == NULL)
-        return no_room(self);
-    if (*count > 0)
-        INVARIANT(self->view->ids(self->view->state, RESOURCE_USER, 0, *out, *count) == *count);
-    return ERR_NONE;
-}
-
-/* Looks at all users but one, each in memory of its own: there may be more of them than an arena holds. */
-typedef struct {
-    bool superuser; /* an active one is among them */
-    bool same_name;
-} others_t;
-
-static errcode_t look_at_users(work_t *self, uint32_t id, text_t username, others_t *out)
-{
-    arena_t scratch;
-    uint32_t *ids;
-    size_t count;
-    errcode_t rc = list_users(self, &ids, &count);
-
-    *out = (others_t){0};
-    if (rc != ERR_NONE)
-        return rc;
-    arena_init(&scratch, 4u * 1024 * 1024);
-    for (size_t i = 0; i < count; i++) {
-        json_t *other;
-        text_t text;
-        if (ids[i] == id)
-            continue;
-        arena_reset(&scratch);
-        if (!self->view->json(self->view->state, RESOURCE_USER, ids[i], &scratch, &text)
-            || json_parse(&other, &scratch, text.bytes, text.n, NULL) != ERR_NONE) {
-            rc = err_set(self->err, ERR_CORRUPT, "user %" PRIu32 " cannot be read", ids[i]);
-            break;
-        }
-        out->superuser |= member_true(other, "is_active") && member_true(other, "is_superuser");
-        out->same_name |= text_same(username, member_text(other, "username"));
-    }
-    arena_free(&scratch);
-    return rc;
-}
-
-static errcode_t check_user(work_t *self, uint32_t id, const json_t *object, const json_t *stored)
-{
-    text_t username = member_text(object, "username");
-    text_t password = member_text(object, "password");
-    const json_t *permissions = json_member(object, "permissions");
-    size_t permission_bytes = 0;
-
-    if (!username_is_good(username))
-        return err_field(self->err, ERR_INVALID, "username", "Only letters, digits and @ . + - _ are allowed.");
-    for (size_t i = 0; i < password.n; i++)
-        if (password.bytes[i] <= ' ' || password.bytes[i] > '~')
-            return err_field(self->err, ERR_INVALID, "password", "This is no hash of a password.");
-    if (permissions == NULL || permissions->type != JSON_ARRAY)
-        return err_field(self->err, ERR_INVALID, "permissions", "A list of names is needed.");
-    for (const json_t *name = permissions->child; name != NULL; name = name->next) {
-        bool good = name->type == JSON_STRING && name->text_bytes > 0 && name->text_bytes <= PERMISSION_BYTES_MAX;
-        for (size_t i = 0; good && i < name->text_bytes; i++)
-            good = name->text[i] > ' ' && name->text[i] <= '~';
-        if (!good)
-            return err_field(self->err, ERR_INVALID, "permissions", "A list of names is needed.");
-        permission_bytes += name->text_bytes + 1;
-    }
-    if (permission_bytes > sizeof((user_t *)0)->permissions)
-        return err_field(self->err, ERR_INVALID, "permissions", "The names have more than %zu characters in all.",
-                         sizeof((user_t *)0)->permissions);
-    if (id == 0 && self->view->ids(self->view->state, RESOURCE_USER, 0, NULL, 0) >= DEFINITIONS_USERS_MAX)
-        return err_field(self->err, ERR_INVALID, WHOLE_BODY, "There are at most %d users.", DEFINITIONS_USERS_MAX);
-    if (stored == NULL || !text_same(username, member_text(stored, "username"))) {
-        others_t others;
-        errcode_t rc = look_at_users(self, id, username, &others);
-        if (rc != ERR_NONE)
-            return rc;
-        if (others.same_name)
-            return err_field(self->err, ERR_INVALID, "username", "A user with that username already exists.");
-    }
-    bool was = stored != NULL && member_true(stored, "is_active") && member_true(stored, "is_superuser");
-    bool is = member_true(object, "is_active") && member_true(object, "is_superuser");
-    return was && !is ? keep_a_superuser(self, id, "disabled") : ERR_NONE;
-}
-
-/* Somebody must be able to let others in again. */
-static errcode_t keep_a_superuser(work_t *self, uint32_t id, const char *what)
-{
-    others_t others;
-    errcode_t rc = look_at_users(self, id, (text_t){"", 0}, &others);
-
-    if (rc != ERR_NONE)
-        return rc;
-    return others.superuser ? ERR_NONE : err_set(self->err, ERR_STATE, "the last active superuser cannot be %s", what);
-}
-
 /* --- wire form --- */
 
 static int by_display(const void *a, const void *b)
@@ -619,7 +509,8 @@ static int by_display(const void *a, const void *b)
     return (x->id > y->id) - (x->id < y->id);
 }
 
-static errcode_t write_wire(work_t *self, uint8_t resource, text_t json, tier_view_t *tiers, size_t count)
+static errcode_t write_wire(work_t *self, uint8_t resource, text_t json, tier_view_t *tiers,
+                            size_t count)
 {
     text_t *texts = arena_alloc(self->arena, (count + 1) * sizeof *texts);
     const char *copy = NULL;
@@ -642,8 +533,8 @@ static errcode_t write_wire(work_t *self, uint8_t resource, text_t json, tier_vi
     return rc;
 }
 
-errcode_t definitions_render(uint8_t resource, text_t json, const text_t *tiers, size_t tier_count, arena_t *arena,
-                             buffer_t *out, err_t *err)
+errcode_t definitions_render(uint8_t resource, text_t json, const text_t *tiers, size_t tier_count,
+                             arena_t *arena, buffer_t *out, err_t *err)
 {
     if (json.n < 2 || json.bytes[0] != '{' || json.bytes[json.n - 1] != '}')
         return err_set(err, ERR_CORRUPT, "a stored definition is no JSON object");
@@ -663,10 +554,13 @@ errcode_t definitions_render(uint8_t resource, text_t json, const text_t *tiers,
         bool first = true;
         errcode_t rc = json_parse(&user, arena, json.bytes, json.n, err);
         if (rc != ERR_NONE)
-            return rc == ERR_TOO_LARGE ? rc : err_set(err, ERR_CORRUPT, "a stored user is no JSON object");
+            return rc == ERR_TOO_LARGE
+                       ? rc
+                       : err_set(err, ERR_CORRUPT, "a stored user is no JSON object");
         buffer_byte(out, '{');
         for (const json_t *member = user->child; member != NULL; member = member->next) {
-            const schema_field_t *field = schema_field(&schema_users, member->name, member->name_bytes);
+            const schema_field_t *field =
+                schema_field(&schema_users, member->name, member->name_bytes);
             if (field == NULL || (field->flags & SCHEMA_WRITE_ONLY))
                 continue;
             if (!first)

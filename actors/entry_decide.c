@@ -34,10 +34,10 @@ static errcode_t check_amount(uint8_t type, points_t amount, err_t *err)
 /* The balance after `delta` must stay within 0 and the largest. */
 static void check_range(partition_t *self, points_t delta, result_t *result)
 {
-    points_t available = self->account.available;
+    points_t available = self->account.available, room = account_room(&self->account);
     if (delta < 0 && available < -delta)
         refuse(self, result, ERR_OVERDRAW, "The balance of %" PRId64 " would fall below zero.", available);
-    else if (delta > 0 && delta > POINTS_MAX - available)
+    else if (delta > 0 && delta > room)
         refuse(self, result, ERR_OUT_OF_RANGE, "The balance would not fit: at most %" PRId64 " points.", POINTS_MAX);
 }
 

@@ -233,11 +233,12 @@ void shard_stop(shard_t *self, int64_t timeout_us)
     if (!self->started)
         return;
     int64_t until_us = clock_boot_us(self->config.clock) + timeout_us;
+    /* First nothing new, then wait: shard_post counts itself before it looks, so none is taken and left behind. */
+    atomic_store(&self->ready, false);
     while (atomic_load(&self->waiting) > 0 && clock_boot_us(self->config.clock) < until_us) {
         struct timespec pause = {.tv_nsec = 1000000};
         nanosleep(&pause, NULL);
     }
-    atomic_store(&self->ready, false);
     atomic_store(&self->stopping, true);
     atomic_store(&self->sleeping, 0);
     futex_wake(&self->sleeping);
@@ -257,14 +258,16 @@ static void wake(shard_t *self)
 
 errcode_t shard_post(shard_t *self, request_t *request, err_t *err)
 {
-    if (!atomic_load_explicit(&self->ready, memory_order_acquire))
-        return err_set(err, ERR_UNREACHABLE, "the node is starting or stopping");
     if (request->partition > self->config.partitions || self->index_of[request->partition] == NOT_OWNED)
         return err_set(err, ERR_UNREACHABLE, "partition %u is not here", request->partition);
     if (atomic_fetch_add(&self->waiting, 1) >= self->config.mailbox_max) {
         atomic_fetch_sub(&self->waiting, 1);
         metric_add(METRIC_OVERLOADED, 1);
         return err_set(err, ERR_OVERLOADED, "%u requests already wait", self->config.mailbox_max);
+    }
+    if (!atomic_load(&self->ready)) {
+        atomic_fetch_sub(&self->waiting, 1);
+        return err_set(err, ERR_UNREACHABLE, "the node is starting or stopping");
     }
     request_retain(request);
     request_t *head = atomic_load(&self->mailbox);

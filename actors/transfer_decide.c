@@ -85,7 +85,7 @@ static errcode_t check_receiver(partition_t *self, const account_t *account, boo
         snprintf(sentence, 200, "The receiver's account is %s.", account_status_name(account->status));
         return ERR_RECEIVER;
     }
-    if (points > POINTS_MAX - account->available) {
+    if (points > account_room(account)) {
         snprintf(sentence, 200, "The receiver's balance would not fit.");
         return ERR_OUT_OF_RANGE;
     }

@@ -19,10 +19,11 @@
 
 #define BODY_ROOM 16384
 #define COMMON_HEADERS                                                                             \
-    "Content-Type: application/json\r\nAllow: POST, OPTIONS\r\nVary: Accept, Origin, "             \
+    "Date: Wed, 25 Nov 2026 02:40:24 GMT\r\nContent-Type: application/json\r\nAllow: POST, "       \
+    "OPTIONS\r\nVary: Accept, Origin, "                                                            \
     "Authorization\r\n"                                                                            \
     "X-Content-Type-Options: nosniff\r\nX-Frame-Options: DENY\r\nReferrer-Policy: same-origin\r\n" \
-    "X-Request-ID: 5f1d7a9e3c0b4826a1d4e87f90c2b365\r\n"
+    "X-Request-ID: 5f1d7a9e3c0b4826-0000a1d4\r\n"
 
 typedef struct {
     const char *path; /* civetweb pattern */

@@ -119,7 +119,7 @@ uint64_t load_errors(const load_result_t *result)
     for (unsigned i = 0; i < WORKER_STATUS_MAX; i++)
         if (i < 200 || i > 299)
             refused += counts->statuses[i];
-    return refused - counts->already_there + counts->timeouts + counts->broken + counts->malformed;
+    return refused + counts->timeouts + counts->broken + counts->malformed;
 }
 
 /* Sleeps through the phases; samples at the edges; shows progress in between. */

@@ -80,6 +80,7 @@ static void request_begin(worker_t *self, connection_t *connection, int64_t star
                           int64_t now);
 static void request_send(worker_t *self, connection_t *connection);
 static void request_answered(worker_t *self, connection_t *connection);
+static void count_answer(worker_t *self, connection_t *connection, int64_t now, bool success);
 static void request_failed(worker_t *self, connection_t *connection, uint64_t *counter,
                            const char *what);
 static void send_due(worker_t *self, int64_t now);
@@ -442,28 +443,8 @@ static void request_answered(worker_t *self, connection_t *connection)
         if (connection->operation == OPERATION_BATCH)
             self->counts.lines_inside += connection->lines.accepted;
     }
-    if (in_window(self, connection->started_ns)) {
-        self->counts.statuses[status < WORKER_STATUS_MAX ? status : 0]++;
-        if (success) {
-            self->counts.succeeded++;
-            histogram_record(self->latency[connection->operation],
-                             (uint64_t)(now - connection->started_ns));
-        } else {
-            connection->sample[connection->sample_bytes] = '\0';
-            if (connection->operation == OPERATION_ENROL && status == 400 &&
-                strstr(connection->sample, "non_field_errors") != NULL)
-                self->counts.already_there++;
-            else
-                note_refusal(self, "status", status, connection->sample);
-        }
-        if (connection->operation == OPERATION_BATCH && success) {
-            self->counts.lines_accepted += connection->lines.accepted;
-            self->counts.lines_refused += connection->lines.refused;
-            if (connection->lines.refused > 0)
-                note_refusal(self, "a line of a batch, HTTP status", status,
-                             connection->lines.first_refused);
-        }
-    }
+    if (in_window(self, connection->started_ns))
+        count_answer(self, connection, now, success);
     atomic_store_explicit(&self->answers, self->answers + 1, memory_order_relaxed);
     self->answered_ns = now;
     connection->busy = false;
@@ -473,6 +454,33 @@ static void request_answered(worker_t *self, connection_t *connection)
         connection_reopen(self, connection);
     else
         connection_ready(self, connection, now);
+}
+
+static void count_answer(worker_t *self, connection_t *connection, int64_t now, bool success)
+{
+    int status = connection->reply.status;
+
+    connection->sample[connection->sample_bytes] = '\0';
+    if (connection->operation == OPERATION_ENROL && status == 400 &&
+        strstr(connection->sample, "non_field_errors") != NULL) {
+        self->counts.already_there++;
+        return;
+    }
+    self->counts.statuses[status < WORKER_STATUS_MAX ? status : 0]++;
+    if (!success) {
+        note_refusal(self, "status", status, connection->sample);
+        return;
+    }
+    self->counts.succeeded++;
+    histogram_record(self->latency[connection->operation],
+                     (uint64_t)(now - connection->started_ns));
+    if (connection->operation != OPERATION_BATCH)
+        return;
+    self->counts.lines_accepted += connection->lines.accepted;
+    self->counts.lines_refused += connection->lines.refused;
+    if (connection->lines.refused > 0)
+        note_refusal(self, "a line of a batch, HTTP status", status,
+                     connection->lines.first_refused);
 }
 
 static void request_failed(worker_t *self, connection_t *connection, uint64_t *counter,

@@ -37,8 +37,9 @@ typedef struct {
 
 /* What one worker saw; sums of several are built with worker_counts_add. */
 typedef struct {
-    uint64_t statuses[WORKER_STATUS_MAX]; /* answers by status, in the window */
-    uint64_t succeeded;                   /* 2xx */
+    uint64_t statuses
+        [WORKER_STATUS_MAX]; /* answers by status, in the window; without the already there */
+    uint64_t succeeded;      /* 2xx */
     /* 2xx whose answer came inside the window: the rate. An overloaded open loop answers requests
      * that were due long before. */
     uint64_t succeeded_inside;

@@ -19,13 +19,13 @@
 typedef struct {
     size_t count;
     size_t own; /* index of this node's address */
-    char   text[ADDRESSES_MAX][ADDRESS_BYTES];
+    char text[ADDRESSES_MAX][ADDRESS_BYTES];
 } addresses_t;
 
 /* `list` holds addresses separated by commas; `own` must be one of them. */
 errcode_t addresses_parse(addresses_t *self, const char *own, const char *list, err_t *err);
 /* true when all are numeric addresses of this machine (127.0.0.0/8 or ::1). */
-bool   addresses_are_loopback(const addresses_t *self);
+bool addresses_are_loopback(const addresses_t *self);
 hash_t addresses_digest(const addresses_t *self);
 
 /* Checks one HOST:PORT. host (may be NULL) gets the host without brackets. */

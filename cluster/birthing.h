@@ -16,19 +16,22 @@
 #include "cluster/members.h"
 
 typedef struct {
-    store_t               *store;
+    store_t *store;
     const random_source_t *random;
-    const addresses_t     *addresses;
-    uint16_t               partitions;
-    bool                   born;
-    birth_t                birth;
-    char                   trouble[240];
+    const addresses_t *addresses;
+    uint16_t partitions;
+    bool born;
+    birth_t birth;
+    char trouble[240];
 } birthing_t;
 
 /* Loads the record if there is one. */
 errcode_t birthing_open(birthing_t *self, store_t *store, const random_source_t *random,
                         const addresses_t *addresses, uint16_t partitions, err_t *err);
-static inline bool birthing_done(const birthing_t *self) { return self->born && self->birth.settled; }
+static inline bool birthing_done(const birthing_t *self)
+{
+    return self->born && self->birth.settled;
+}
 
 /* One step on; offer[link] is set for peers that must be sent the record. Tells members of every change. */
 void birthing_step(birthing_t *self, members_t *members, bool offer[ADDRESSES_MAX]);

@@ -53,7 +53,8 @@ errcode_t link_header_decode(link_header_t *self, const void *bytes, size_t n, e
     self->crc = be32_get(in + 44);
     if (self->kind == 0 || self->kind >= LINK_KIND__END)
         return err_set(err, ERR_CORRUPT, "a frame of unknown kind %u", self->kind);
-    if (self->count == 0 || (kinds[self->kind].count != 0 && self->count != kinds[self->kind].count))
+    if (self->count == 0 ||
+        (kinds[self->kind].count != 0 && self->count != kinds[self->kind].count))
         return err_set(err, ERR_CORRUPT, "a frame of kind %u with %u items", self->kind,
                        self->count);
     return ERR_NONE;

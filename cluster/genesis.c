@@ -32,7 +32,7 @@ errcode_t genesis_store(store_t *store, const birth_t *birth, err_t *err)
     errcode_t rc;
 
     buffer_init(&value, BIRTH_BYTES_MAX);
-    buffer_init(&batch, 2 * BIRTH_BYTES_MAX);
+    buffer_init(&batch, (size_t)2 * BIRTH_BYTES_MAX);
     birth_encode(birth, &value);
     INVARIANT(!value.failed);
     batch_put(&batch, FAMILY_META, birth_key, sizeof birth_key, value.bytes, value.size);

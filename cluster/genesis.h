@@ -15,19 +15,19 @@
 #include "protocol/clock.h"
 #include "storage/store.h"
 
-#define BIRTH_NODES_MAX ADDRESSES_MAX
+#define BIRTH_NODES_MAX      ADDRESSES_MAX
 #define BIRTH_PARTITIONS_MAX 1024 /* of customers */
-#define BIRTH_NAME_SINGLE "local"
-#define BIRTH_BYTES_MAX (BIRTH_NODES_MAX * (ADDRESS_BYTES + 8) + 3 * BIRTH_PARTITIONS_MAX + 256)
+#define BIRTH_NAME_SINGLE    "local"
+#define BIRTH_BYTES_MAX      (BIRTH_NODES_MAX * (ADDRESS_BYTES + 8) + 3 * BIRTH_PARTITIONS_MAX + 256)
 
 typedef struct {
-    hash_t   cluster;    /* random, the same on all nodes */
+    hash_t cluster;      /* random, the same on all nodes */
     uint16_t partitions; /* of customers; the catalogue's has this number */
     uint16_t node;       /* index of this node */
     uint16_t node_count;
-    bool     settled;
-    char     names[BIRTH_NODES_MAX][ADDRESS_BYTES]; /* addresses at genesis, or "local" */
-    uint8_t  owners[BIRTH_PARTITIONS_MAX + 1];      /* index of the owning node */
+    bool settled;
+    char names[BIRTH_NODES_MAX][ADDRESS_BYTES]; /* addresses at genesis, or "local" */
+    uint8_t owners[BIRTH_PARTITIONS_MAX + 1];   /* index of the owning node */
 } birth_t;
 
 errcode_t genesis_load(store_t *store, birth_t *birth, bool *found, err_t *err);
@@ -46,7 +46,7 @@ size_t birth_owned(const birth_t *birth, uint16_t node, uint16_t *partitions);
 /* Home partition (lowest owned) of every node but this one; returns the count. */
 size_t birth_homes(const birth_t *birth, uint16_t *homes);
 
-void      birth_encode(const birth_t *birth, buffer_t *out);
+void birth_encode(const birth_t *birth, buffer_t *out);
 errcode_t birth_decode(birth_t *birth, const void *bytes, size_t n, err_t *err);
 
 #endif

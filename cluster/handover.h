@@ -20,12 +20,12 @@ typedef struct handover_entry {
 } handover_entry_t;
 
 typedef struct {
-    pthread_mutex_t   lock; /* guards the members up to sleeping */
+    pthread_mutex_t lock; /* guards the members up to sleeping */
     handover_entry_t *first;
     handover_entry_t *last;
-    bool              closed;
-    bool              sleeping;
-    int               wakeup; /* owned; eventfd */
+    bool closed;
+    bool sleeping;
+    int wakeup; /* owned; eventfd */
 } handover_t;
 
 errcode_t handover_open(handover_t *self, err_t *err);

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *option_value(const char *name, int argc, char **argv, int *i);
+static const char *option_value(const char *name, char **argv, int *i);
 static int usage(void);
 
 int tool_keys(int argc, char **argv)
@@ -15,12 +15,12 @@ int tool_keys(int argc, char **argv)
     size_t bytes;
     err_t err;
 
-    for (int i = 1; i < argc; i++) {
+    for (int i = 1; i < argc && argv[i] != NULL; i++) {
         const char *value;
 
-        if ((value = option_value("--out", argc, argv, &i)) != NULL)
+        if ((value = option_value("--out", argv, &i)) != NULL)
             out = value;
-        else if ((value = option_value("--nodes", argc, argv, &i)) != NULL)
+        else if ((value = option_value("--nodes", argv, &i)) != NULL)
             nodes = value;
         else
             return usage();
@@ -60,18 +60,20 @@ int tool_keys(int argc, char **argv)
     return 0;
 }
 
-/* The text behind NAME or NAME=, NULL when argv[*i] is something else. */
-static const char *option_value(const char *name, int argc, char **argv, int *i)
+/* The text behind NAME or NAME=, NULL when argv[*i] is something else; *i moves on over a text of its own. */
+static const char *option_value(const char *name, char **argv, int *i)
 {
+    const char *argument = argv[*i];
     size_t n = strlen(name);
 
-    if (strncmp(argv[*i], name, n) != 0)
+    if (strncmp(argument, name, n) != 0)
         return NULL;
-    if (argv[*i][n] == '=')
-        return argv[*i] + n + 1;
-    if (argv[*i][n] != '\0' || *i + 1 >= argc)
+    if (argument[n] == '=')
+        return argument + n + 1;
+    if (argument[n] != '\0' || argv[*i + 1] == NULL) /* argv ends with NULL */
         return NULL;
-    return argv[++*i];
+    ++*i;
+    return argv[*i];
 }
 
 static int usage(void)

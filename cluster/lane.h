@@ -17,16 +17,16 @@
 
 /* One thing on its way out, from the handover to the frame. */
 typedef struct {
-    handover_entry_t entry;   /* first: the handover knows only this */
-    void            *owner;   /* borrowed; the transport */
-    size_t           link;
-    uint64_t         session; /* of a result: the peer's session that asked */
-    uint64_t         id;      /* of a result: the asker's */
-    request_t       *request; /* owned reference; NULL for a message */
-    uint16_t         partition; /* of a message */
-    uint8_t          kind;
-    size_t           n;       /* of a message */
-    uint8_t          bytes[]; /* of a message */
+    handover_entry_t entry; /* first: the handover knows only this */
+    void *owner;            /* borrowed; the transport */
+    size_t link;
+    uint64_t session;   /* of a result: the peer's session that asked */
+    uint64_t id;        /* of a result: the asker's */
+    request_t *request; /* owned reference; NULL for a message */
+    uint16_t partition; /* of a message */
+    uint8_t kind;
+    size_t n;        /* of a message */
+    uint8_t bytes[]; /* of a message */
 } item_t;
 
 typedef struct {
@@ -36,25 +36,25 @@ typedef struct {
 
 /* Shared by the lanes of a transport. */
 typedef struct {
-    atomic_size_t        message_bytes; /* of messages that wait to be sent */
+    atomic_size_t message_bytes; /* of messages that wait to be sent */
     atomic_uint_fast64_t frames_sent, frames_received, items_sent, messages_dropped;
 } lane_counters_t;
 
 typedef struct {
-    wire_t          *wire;     /* borrowed */
-    size_t           link;
-    const char      *address;  /* borrowed */
-    hash_t           from;     /* own incarnation */
-    hash_t           to;       /* the peer's, zero: not known */
-    lane_counters_t *counters; /* borrowed */
-    item_list_t      lists[LINK_KIND__END]; /* COMMANDS, RESULTS, MESSAGES, QUERIES */
-    pending_t       *pending;  /* owned */
-    buffer_t         body;     /* of the frame being made */
-    uint64_t         batch;    /* number of that frame */
-    uint64_t         session;  /* what was sent under; see members_session */
-    uint32_t         inbound;  /* the peer's requests that are being answered here */
-    bool             blocked;  /* something waits and the socket does not take it */
-    atomic_uint      outstanding; /* our requests to it, from transport_post to completion */
+    wire_t *wire; /* borrowed */
+    size_t link;
+    const char *address;               /* borrowed */
+    hash_t from;                       /* own incarnation */
+    hash_t to;                         /* the peer's, zero: not known */
+    lane_counters_t *counters;         /* borrowed */
+    item_list_t lists[LINK_KIND__END]; /* COMMANDS, RESULTS, MESSAGES, QUERIES */
+    pending_t *pending;                /* owned */
+    buffer_t body;                     /* of the frame being made */
+    uint64_t batch;                    /* number of that frame */
+    uint64_t session;                  /* what was sent under; see members_session */
+    uint32_t inbound;                  /* the peer's requests that are being answered here */
+    bool blocked;                      /* something waits and the socket does not take it */
+    atomic_uint outstanding;           /* our requests to it, from transport_post to completion */
 } lane_t;
 
 void lane_init(lane_t *self, wire_t *wire, size_t link, const char *address, const hash_t *from,

@@ -42,7 +42,7 @@ struct members {
     uint16_t partitions; /* configured */
     bool born;
     birth_t birth;
-    peer_t *peers; /* owned; one per address, the own one unused */
+    peer_t *peers;  /* owned; one per address, the own one unused */
     int64_t now_us; /* as last told */
     uint64_t version;
     char self_refusal[TROUBLE_BYTES]; /* another process is this node: stays */
@@ -100,7 +100,8 @@ void members_own_hello(const members_t *self, size_t link, link_hello_t *hello)
 {
     memset(hello, 0, sizeof *hello);
     memcpy(hello->address, self->addresses.text[self->addresses.own], sizeof hello->address);
-    if (self->peers[link].known)
+    /* Whoever is not heard here must know it: his commands would be answered into a void. */
+    if (self->peers[link].alive)
         hello->heard = self->peers[link].incarnation;
     hello->list = self->list;
     hello->partitions = self->born ? self->birth.partitions : self->partitions;
@@ -132,11 +133,12 @@ size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *he
     if (hash_equal(from, &self->incarnation))
         return self->addresses.count;
     if (link == self->addresses.count || link == self->addresses.own) {
-        stranger_said(self, now_us,
-                      link == self->addresses.own
-                          ? "another process says that it is reached at this node's address %s"
-                          : "a node at %s, which is not in this node's list of addresses, says hello",
-                      hello->address);
+        stranger_said(
+            self, now_us,
+            link == self->addresses.own
+                ? "another process says that it is reached at this node's address %s"
+                : "a node at %s, which is not in this node's list of addresses, says hello",
+            hello->address);
         return self->addresses.count;
     }
     peer = &self->peers[link];
@@ -382,8 +384,7 @@ static void judge_alone(members_t *self, peer_t *peer)
     } else {
         peer->foreign = true;
         if (!hash_equal(&hello->list, &self->list))
-            refuse(peer, false,
-                   "the node at %s was started with another list of cluster addresses",
+            refuse(peer, false, "the node at %s was started with another list of cluster addresses",
                    hello->address);
         else if (hello->partitions != self->partitions)
             refuse(peer, false, "the node at %s is configured for %u partitions, this node for %u",
@@ -404,10 +405,11 @@ static void judge_against_self(members_t *self, peer_t *peer)
     if (peer->hello.node == self->birth.node) {
         refuse(peer, true, "the node at %s runs on a copy of this node's store (node %u)",
                peer->hello.address, peer->hello.node);
-        (void)snprintf(self->self_refusal, sizeof self->self_refusal,
-                       "this node and the one at %s run on copies of one store (node %u): this node "
-                       "serves nothing until one of them is stopped and this one started again",
-                       peer->hello.address, self->birth.node);
+        (void)snprintf(
+            self->self_refusal, sizeof self->self_refusal,
+            "this node and the one at %s run on copies of one store (node %u): this node "
+            "serves nothing until one of them is stopped and this one started again",
+            peer->hello.address, self->birth.node);
     } else if (shared >= 0) {
         refuse(peer, true, "the node at %s advertises partition %d, which this node owns",
                peer->hello.address, shared);

@@ -23,8 +23,9 @@
 
 typedef struct members members_t;
 
-members_t *members_new(const addresses_t *addresses, const hash_t *incarnation, uint16_t partitions);
-void       members_destroy(members_t **self_p);
+members_t *members_new(const addresses_t *addresses, const hash_t *incarnation,
+                       uint16_t partitions);
+void members_destroy(members_t **self_p);
 
 /* The own birth record, when it is known or has changed; copied. */
 void members_set_birth(members_t *self, const birth_t *birth);
@@ -35,11 +36,12 @@ void members_own_hello(const members_t *self, size_t link, link_hello_t *hello);
 size_t members_count(const members_t *self);
 size_t members_own(const members_t *self);
 /* Returns the link that the HELLO belongs to, members_count() when it belongs to none. */
-size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *hello, int64_t now_us);
+size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *hello,
+                     int64_t now_us);
 /* Any other frame. Returns its link, or members_count() when it must be ignored. `to` is the receiver that the frame
  * names. */
 size_t members_heard(members_t *self, const hash_t *from, const hash_t *to, int64_t now_us);
-void   members_bye(members_t *self, size_t link);
+void members_bye(members_t *self, size_t link);
 /* Lets time pass: who was not heard is down, contests end. */
 void members_sweep(members_t *self, int64_t now_us);
 
@@ -47,9 +49,9 @@ bool members_is_up(const members_t *self, size_t link);
 /* Had a HELLO that is not older than 2 s, refused or not. */
 bool members_is_alive(const members_t *self, size_t link);
 /* Grows whenever what was sent to the peer before can no longer be answered. */
-uint64_t            members_session(const members_t *self, size_t link);
-hash_t              members_incarnation(const members_t *self, size_t link); /* zero: never heard */
-const link_hello_t *members_last_hello(const members_t *self, size_t link);  /* NULL: never heard */
+uint64_t members_session(const members_t *self, size_t link);
+hash_t members_incarnation(const members_t *self, size_t link);             /* zero: never heard */
+const link_hello_t *members_last_hello(const members_t *self, size_t link); /* NULL: never heard */
 /* Grows with every change of what the functions above and below say. */
 uint64_t members_version(const members_t *self);
 

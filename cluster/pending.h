@@ -17,15 +17,15 @@ typedef struct pending pending_t;
 
 typedef struct {
     request_t *request; /* NULL: free */
-    uint64_t   uses;
-    uint64_t   batch;   /* number of the frame that carried it */
-    uint32_t   next_free;
-    bool       query;   /* a question, else a command */
+    uint64_t uses;
+    uint64_t batch; /* number of the frame that carried it */
+    uint32_t next_free;
+    bool query; /* a question, else a command */
 } pending_slot_t;
 
 pending_t *pending_new(void);
 /* Must be empty. */
-void     pending_destroy(pending_t **self_p);
+void pending_destroy(pending_t **self_p);
 uint32_t pending_count(const pending_t *self);
 
 uint64_t pending_add(pending_t *self, request_t *request, bool query, uint64_t batch);
@@ -33,6 +33,7 @@ uint64_t pending_add(pending_t *self, request_t *request, bool query, uint64_t b
 bool pending_take(pending_t *self, uint64_t id, pending_slot_t *taken);
 /* Takes the next one, from place *at on, that is overdue at now_us (INT64_MAX: any) and was carried by `batch` (0:
  * any). *at starts at 0. */
-bool pending_take_next(pending_t *self, uint32_t *at, int64_t now_us, uint64_t batch, pending_slot_t *taken);
+bool pending_take_next(pending_t *self, uint32_t *at, int64_t now_us, uint64_t batch,
+                       pending_slot_t *taken);
 
 #endif

@@ -59,9 +59,8 @@ errcode_t placement_compute(const char *const *names, size_t name_count, uint16_
     ring = memory_alloc(points * sizeof *ring);
     for (size_t i = 0; i < name_count; i++) {
         for (size_t k = 0; k < VIRTUAL_POINTS; k++)
-            ring[i * VIRTUAL_POINTS + k] =
-                (point_t){hash64(NODE_SEED + k, sorted[i].name, strlen(sorted[i].name)),
-                          (uint8_t)i};
+            ring[i * VIRTUAL_POINTS + k] = (point_t){
+                hash64(NODE_SEED + k, sorted[i].name, strlen(sorted[i].name)), (uint8_t)i};
     }
     qsort(ring, points, sizeof *ring, compare_points);
 

@@ -43,8 +43,7 @@ errcode_t questions_open(questions_t **self_p, size_t threads, size_t waiting_ma
     INVARIANT(pthread_cond_init(&self->posted, NULL) == 0);
     *self_p = self;
     for (; self->thread_count < threads; self->thread_count++) {
-        int failed =
-            pthread_create(&self->threads[self->thread_count], NULL, questions_main, self);
+        int failed = pthread_create(&self->threads[self->thread_count], NULL, questions_main, self);
 
         if (failed != 0) {
             (void)err_set(err, ERR_IO, "no thread for questions: %s", strerror(failed));

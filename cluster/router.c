@@ -40,8 +40,8 @@ uint16_t router_catalogue_partition(const router_t *self)
 
 uint16_t router_home_partition(const router_t *self)
 {
-    for (uint16_t i = 0; atomic_load_explicit(&self->attached, memory_order_acquire) &&
-                         i < router_partitions(self);
+    for (uint16_t i = 0;
+         atomic_load_explicit(&self->attached, memory_order_acquire) && i < router_partitions(self);
          i++) {
         if (self->birth.owners[i] == self->birth.node)
             return i;
@@ -88,12 +88,11 @@ errcode_t router_query(router_t *self, uint16_t partition, const query_t *query,
     } else {
         waiter_init(&waiter);
         rc = ask_elsewhere(self, partition, route, &encoded, deadline_us, &waiter, &asked, err);
-        if (rc == ERR_NONE && wait_for(self, &waiter, 1, deadline_us))
-            rc = take_answer(asked, answer, err);
-        else if (rc == ERR_NONE)
-            rc = late(self, partition, err);
-        if (asked != NULL)
+        if (asked != NULL) {
+            rc = wait_for(self, &waiter, 1, deadline_us) ? take_answer(asked, answer, err)
+                                                         : late(self, partition, err);
             waiter_abandon(&waiter, asked);
+        }
     }
     request_release(asked);
     buffer_free(&encoded);
@@ -203,7 +202,8 @@ static errcode_t not_served(const router_t *self, uint16_t partition, uint32_t r
 
     if (ROUTE_KIND(route) == OWNER_CONTESTED)
         return err_set(err, ERR_HALTED,
-                       "partition %u is claimed by two nodes; /readyz of each says which", partition);
+                       "partition %u is claimed by two nodes; /readyz of each says which",
+                       partition);
     if (name[0] == '\0')
         return err_set(err, ERR_UNREACHABLE, "this node is starting");
     return err_set(err, ERR_UNREACHABLE, "node %s, which holds this customer, cannot be reached",

@@ -19,17 +19,19 @@
 
 typedef struct router router_t;
 
-uint16_t router_partitions(const router_t *self);          /* of customers; the catalogue's has this number */
+uint16_t router_partitions(
+    const router_t *self); /* of customers; the catalogue's has this number */
 uint16_t router_catalogue_partition(const router_t *self);
-uint16_t router_home_partition(const router_t *self);      /* lowest partition that this node owns */
+uint16_t router_home_partition(const router_t *self); /* lowest partition that this node owns */
 uint16_t router_partition_of_customer(const router_t *self, const uuid16_t *customer);
 uint16_t router_partition_of_id(const router_t *self, uint64_t id);
 
 errcode_t router_post(router_t *self, request_t *request, err_t *err);
-errcode_t router_query(router_t *self, uint16_t partition, const query_t *query, int64_t deadline_us,
-                       buffer_t *answer, err_t *err);
+errcode_t router_query(router_t *self, uint16_t partition, const query_t *query,
+                       int64_t deadline_us, buffer_t *answer, err_t *err);
 /* answers[i] belongs to partition i, i < router_partitions(). */
-errcode_t router_scatter(router_t *self, const query_t *query, int64_t deadline_us, buffer_t *answers, err_t *err);
+errcode_t router_scatter(router_t *self, const query_t *query, int64_t deadline_us,
+                         buffer_t *answers, err_t *err);
 
 /* Name of the node that owns a partition, "" when nobody advertises it. Borrowed for the life of the router. */
 const char *router_owner_name(const router_t *self, uint16_t partition);

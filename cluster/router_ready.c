@@ -34,14 +34,15 @@ bool router_ready(router_t *self, buffer_t *out)
         status = "starting";
     else
         status = all_up && !any_trouble ? "ready" : "degraded";
-    buffer_printf(out,
-                  "{\"status\":\"%s\",\"node\":\"%s\",\"cluster\":\"%s\",\"partitions\":{\"own\":%u,"
-                  "\"ready\":%u},\"nodes\":[",
-                  status,
-                  self->birth_known ? self->birth.names[self->birth.node]
-                  : self->alone     ? BIRTH_NAME_SINGLE
-                                    : self->addresses.text[self->addresses.own],
-                  cluster, own, ready);
+    buffer_printf(
+        out,
+        "{\"status\":\"%s\",\"node\":\"%s\",\"cluster\":\"%s\",\"partitions\":{\"own\":%u,"
+        "\"ready\":%u},\"nodes\":[",
+        status,
+        self->birth_known ? self->birth.names[self->birth.node]
+        : self->alone     ? BIRTH_NAME_SINGLE
+                          : self->addresses.text[self->addresses.own],
+        cluster, own, ready);
     (void)pthread_mutex_unlock(&self->lock);
     buffer_append(out, nodes.bytes, nodes.size);
     buffer_text(out, "],\"troubles\":[");

@@ -1,7 +1,6 @@
 /* router_setup.c - making a router, and keeping it in step with what the members say */
 #include "cluster/router_state.h"
 
-#include "protocol/log.h"
 #include "protocol/metrics.h"
 
 #include <errno.h>
@@ -152,9 +151,6 @@ static errcode_t open_with_peers(router_t *self, const router_config_t *config, 
 
     if (rc == ERR_NONE && strlen(keys) >= sizeof self->keys_directory)
         rc = err_set(err, ERR_INVALID, "the path of the keys is too long");
-    if (rc == ERR_NONE && self->addresses.count > config->partitions)
-        rc = err_set(err, ERR_INVALID, "%zu nodes cannot share %u partitions", self->addresses.count,
-                     config->partitions);
     if (rc == ERR_NONE)
         rc = birthing_open(&self->birthing, config->store, config->random, &self->addresses,
                            config->partitions, err);
@@ -162,11 +158,12 @@ static errcode_t open_with_peers(router_t *self, const router_config_t *config, 
         strcmp(self->birthing.birth.names[0], BIRTH_NAME_SINGLE) == 0)
         rc = err_set(err, ERR_STATE,
                      "this data belongs to a single node; it cannot become a cluster's");
+    if (rc == ERR_NONE && !self->birthing.born &&
+        (self->addresses.count > config->partitions || config->partitions > BIRTH_PARTITIONS_MAX))
+        rc = err_set(err, ERR_INVALID, "%zu nodes cannot share %u partitions (at most %d)",
+                     self->addresses.count, config->partitions, BIRTH_PARTITIONS_MAX);
     if (rc != ERR_NONE)
         return rc;
-    if (self->birthing.born && self->birthing.birth.partitions != config->partitions)
-        log_warn("this data has %u partitions for ever; the configured %u is not used",
-                 self->birthing.birth.partitions, config->partitions);
 
     memcpy(self->keys_directory, keys, strlen(keys) + 1);
     self->members = members_new(&self->addresses, &config->incarnation, config->partitions);
@@ -206,7 +203,8 @@ static void members_changed(void *state, const members_t *members, const birthin
     }
     (void)pthread_mutex_lock(&self->lock);
     for (size_t i = 0; i < members_count(members); i++) {
-        const link_hello_t *hello = i == members_own(members) ? NULL : members_last_hello(members, i);
+        const link_hello_t *hello =
+            i == members_own(members) ? NULL : members_last_hello(members, i);
 
         self->up[i] = hello != NULL && members_is_up(members, i);
         self->named[i] = hello != NULL && hello->born && birthing_done(birthing) &&

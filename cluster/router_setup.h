@@ -19,15 +19,17 @@
 #include "cluster/router.h"
 
 typedef struct {
-    store_t               *store;
-    catalogue_t           *catalogue;
-    const clock_source_t  *clock;
+    store_t *store;
+    catalogue_t *catalogue;
+    const clock_source_t *clock;
     const random_source_t *random;
-    hash_t                 incarnation;    /* fresh per process; also given to the shards */
-    uint16_t               partitions;     /* of customers; used at genesis only, later the birth record's count holds */
-    const char            *listen;         /* own cluster address HOST:PORT; NULL or "": no peers */
-    const char            *peers;          /* all cluster addresses, the own one included, in any order */
-    const char            *keys_directory; /* see keys.h; NULL or "": none, which only loopback addresses may do */
+    hash_t incarnation; /* fresh per process; also given to the shards */
+    uint16_t
+        partitions; /* of customers; used at genesis only, later the birth record's count holds */
+    const char *listen; /* own cluster address HOST:PORT; NULL or "": no peers */
+    const char *peers;  /* all cluster addresses, the own one included, in any order */
+    const char
+        *keys_directory; /* see keys.h; NULL or "": none, which only loopback addresses may do */
 } router_config_t;
 
 errcode_t router_open(router_t **self_p, const router_config_t *config, err_t *err);

@@ -25,12 +25,12 @@
 struct router {
     router_config_t config; /* the texts in it are not used after router_open */
     char keys_directory[256];
-    bool alone;              /* no peers */
+    bool alone; /* no peers */
     addresses_t addresses;
-    members_t *members;      /* owned; the transport's thread */
-    birthing_t birthing;     /* the transport's thread */
-    transport_t *transport;  /* owned; NULL without peers */
-    bool metrics;            /* registered */
+    members_t *members;     /* owned; the transport's thread */
+    birthing_t birthing;    /* the transport's thread */
+    transport_t *transport; /* owned; NULL without peers */
+    bool metrics;           /* registered */
 
     atomic_uint partitions;
     atomic_uint routes[BIRTH_PARTITIONS_MAX + 1];
@@ -41,13 +41,13 @@ struct router {
 
     pthread_mutex_t lock; /* guards the members below */
     pthread_cond_t settled;
-    bool birth_known;     /* birth is set and never changes again */
+    bool birth_known; /* birth is set and never changes again */
     birth_t birth;
     bool up[ADDRESSES_MAX];
-    bool named[ADDRESSES_MAX];            /* a peer at this address said which node it is */
+    bool named[ADDRESSES_MAX]; /* a peer at this address said which node it is */
     uint16_t node_of_link[ADDRESSES_MAX];
     uint16_t partitions_of[ADDRESSES_MAX]; /* as advertised */
-    buffer_t troubles;    /* JSON strings with commas between */
+    buffer_t troubles;                     /* JSON strings with commas between */
 };
 
 static inline uint32_t route_of(const router_t *self, uint16_t partition)
@@ -60,7 +60,8 @@ static inline uint32_t route_of(const router_t *self, uint16_t partition)
 
 /* Hooks of the transport; `state` is the router. They serve own partitions only. */
 errcode_t router_post_here(void *state, request_t *request, err_t *err);
-void      router_deliver_here(void *state, uint16_t dst, const void *frame, size_t n);
-errcode_t router_query_here(void *state, uint16_t partition, const void *query, size_t n, buffer_t *answer, err_t *err);
+void router_deliver_here(void *state, uint16_t dst, const void *frame, size_t n);
+errcode_t router_query_here(void *state, uint16_t partition, const void *query, size_t n,
+                            buffer_t *answer, err_t *err);
 
 #endif

@@ -23,14 +23,14 @@
 
 struct transport {
     transport_config_t config;
-    wire_t *wire;           /* owned */
+    wire_t *wire; /* owned */
     handover_t handover;
     questions_t *questions; /* owned */
     lane_t *lanes;          /* owned; one per address, the own one unused */
     lane_counters_t counters;
-    uint64_t version;       /* of members, when hooks.changed ran last */
+    uint64_t version; /* of members, when hooks.changed ran last */
     bool birth_changed;
-    bool settled;           /* as the peers were told */
+    bool settled; /* as the peers were told */
     uint64_t beats;
     int64_t tick_us, heartbeat_us; /* boot clock: next ones */
     pthread_t thread;
@@ -42,7 +42,8 @@ static void *transport_main(void *argument);
 static bool take_handed_over(transport_t *self);
 static bool receive_some(transport_t *self);
 static void receive_frame(transport_t *self, const wire_frame_t *frame);
-static void receive_hello(transport_t *self, const link_header_t *header, const wire_frame_t *frame);
+static void receive_hello(transport_t *self, const link_header_t *header,
+                          const wire_frame_t *frame);
 static void receive_requests(transport_t *self, size_t link, const link_header_t *header,
                              const wire_frame_t *frame);
 static void receive_messages(transport_t *self, const link_header_t *header,
@@ -185,7 +186,8 @@ void transport_metrics(void *transport, buffer_t *out)
         const char *name, *help;
         atomic_uint_fast64_t *value;
     } rows[] = {
-        {"fealty_cluster_frames_sent_total", "Frames sent to other nodes", &self->counters.frames_sent},
+        {"fealty_cluster_frames_sent_total", "Frames sent to other nodes",
+         &self->counters.frames_sent},
         {"fealty_cluster_frames_received_total", "Frames received from other nodes",
          &self->counters.frames_received},
         {"fealty_cluster_items_sent_total", "Commands, answers and messages in frames sent",
@@ -395,7 +397,8 @@ static void receive_genesis(transport_t *self, size_t link, const link_header_t 
     size_t n = unpack_blob(&in, &bytes);
 
     /* An acknowledgement says nothing that the HELLO behind it does not say; it only is a reason to look now. */
-    if (header->kind == LINK_GENESIS && birthing_take(birthing, self->config.members, link, bytes, n))
+    if (header->kind == LINK_GENESIS &&
+        birthing_take(birthing, self->config.members, link, bytes, n))
         lane_send_blob(&self->lanes[link], LINK_GENESIS_ACK, birthing->birth.cluster.bytes,
                        HASH_BYTES);
     self->birth_changed = true;

@@ -18,10 +18,11 @@
 #include "cluster/birthing.h"
 #include "protocol/clock.h"
 
-#define TRANSPORT_OUTSTANDING_MAX 16384 /* requests to a peer without answer; the same number from a peer */
+#define TRANSPORT_OUTSTANDING_MAX \
+    16384 /* requests to a peer without answer; the same number from a peer */
 #define TRANSPORT_MESSAGE_BYTES_MAX ((size_t)16 * 1024 * 1024) /* messages waiting to be sent */
-#define TRANSPORT_QUESTIONS_MAX 512 /* from peers, waiting for a query thread */
-#define TRANSPORT_QUERY_THREADS 2
+#define TRANSPORT_QUESTIONS_MAX     512 /* from peers, waiting for a query thread */
+#define TRANSPORT_QUERY_THREADS     2
 
 typedef struct transport transport_t;
 
@@ -30,20 +31,21 @@ typedef struct {
     /* To the local shard; as router_post. */
     errcode_t (*post)(void *state, request_t *request, err_t *err);
     void (*deliver)(void *state, uint16_t dst, const void *frame, size_t n);
-    errcode_t (*query)(void *state, uint16_t partition, const void *query, size_t n, buffer_t *answer, err_t *err);
+    errcode_t (*query)(void *state, uint16_t partition, const void *query, size_t n,
+                       buffer_t *answer, err_t *err);
     /* After any change of what members or birthing say. */
     void (*changed)(void *state, const members_t *members, const birthing_t *birthing);
 } transport_hooks_t;
 
 typedef struct {
-    const addresses_t    *addresses;
-    const char           *keys_directory; /* NULL: plain text */
-    hash_t                incarnation;
-    uint16_t              partitions;
+    const addresses_t *addresses;
+    const char *keys_directory; /* NULL: plain text */
+    hash_t incarnation;
+    uint16_t partitions;
     const clock_source_t *clock;
-    members_t            *members;  /* the transport's thread only, once it runs */
-    birthing_t           *birthing; /* likewise */
-    transport_hooks_t     hooks;
+    members_t *members;   /* the transport's thread only, once it runs */
+    birthing_t *birthing; /* likewise */
+    transport_hooks_t hooks;
 } transport_config_t;
 
 errcode_t transport_open(transport_t **self_p, const transport_config_t *config, err_t *err);
@@ -53,9 +55,10 @@ void transport_stop(transport_t *self);
 void transport_destroy(transport_t **self_p);
 
 /* kind LINK_COMMANDS or LINK_QUERIES. */
-errcode_t transport_post(transport_t *self, size_t link, link_kind_t kind, request_t *request, err_t *err);
-void      transport_message(transport_t *self, size_t link, uint16_t dst, const void *frame, size_t n);
+errcode_t transport_post(transport_t *self, size_t link, link_kind_t kind, request_t *request,
+                         err_t *err);
+void transport_message(transport_t *self, size_t link, uint16_t dst, const void *frame, size_t n);
 /* Prometheus lines; a metrics source. */
-void      transport_metrics(void *transport, buffer_t *out);
+void transport_metrics(void *transport, buffer_t *out);
 
 #endif

@@ -51,9 +51,10 @@ errcode_t wire_open(wire_t **self_p, const addresses_t *addresses, const char *k
     if (keys_directory != NULL)
         rc = keys_check(keys_directory, addresses, err);
     else if (!addresses_are_loopback(addresses))
-        rc = err_set(err, ERR_STATE,
-                     "cluster addresses outside 127.0.0.0/8 need keys: make them with `fealty keys` "
-                     "and give each node its directory with --keys");
+        rc =
+            err_set(err, ERR_STATE,
+                    "cluster addresses outside 127.0.0.0/8 need keys: make them with `fealty keys` "
+                    "and give each node its directory with --keys");
     if (rc == ERR_NONE)
         rc = process_enter(keys_directory, err);
     if (rc != ERR_NONE)
@@ -157,8 +158,7 @@ void wire_wait(wire_t *self, const bool *blocked, int timeout_ms)
     items[count++] = (zmq_pollitem_t){NULL, self->wakeup, ZMQ_POLLIN, 0};
     for (size_t i = 0; blocked != NULL && i < self->count; i++) {
         if (blocked[i] && self->senders[i] != NULL)
-            items[count++] =
-                (zmq_pollitem_t){zsock_resolve(self->senders[i]), 0, ZMQ_POLLOUT, 0};
+            items[count++] = (zmq_pollitem_t){zsock_resolve(self->senders[i]), 0, ZMQ_POLLOUT, 0};
     }
     /* A signal or a failing poll only makes the caller look earlier; it never spins, since it does its round first. */
     (void)zmq_poll(items, count, timeout_ms);

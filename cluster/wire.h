@@ -17,9 +17,9 @@ typedef struct wire wire_t;
 
 typedef struct {
     const void *header;
-    size_t      header_bytes;
+    size_t header_bytes;
     const void *body;
-    size_t      body_bytes;
+    size_t body_bytes;
 } wire_frame_t;
 
 /* keys_directory NULL: plain text, for loopback. wakeup is a descriptor that wire_wait watches too. */

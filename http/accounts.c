@@ -7,13 +7,18 @@
 #include <inttypes.h>
 
 static const schema_field_t status_fields[] = {
-    {.name = "status", .type = SCHEMA_ENUM, .flags = SCHEMA_REQUIRED,
-     .choices = (const char *const[]){"active", "inactive", "suspended", "blocked", "dormant", "closed", NULL},
+    {.name = "status",
+     .type = SCHEMA_ENUM,
+     .flags = SCHEMA_REQUIRED,
+     .choices = (const char *const[]){"active", "inactive", "suspended", "blocked", "dormant",
+                                      "closed", NULL},
      .meaning = "Status that the account gets; inactive is the old name of suspended."},
     {.name = "reason", .type = SCHEMA_TEXT, .flags = SCHEMA_REQUIRED, .meaning = "Why."},
 };
-static const schema_table_t status_request = {.name = "account", .meaning = "A change of an account's status.",
-                                              .resource = SCHEMA_ACCOUNT, .fields = status_fields,
+static const schema_table_t status_request = {.name = "account",
+                                              .meaning = "A change of an account's status.",
+                                              .resource = SCHEMA_ACCOUNT,
+                                              .fields = status_fields,
                                               .count = COUNT_OF(status_fields)};
 
 /* Program and tier of a query; what does not exist lets nothing through. */
@@ -26,7 +31,8 @@ static bool filter_definitions(exchange_t *self, gather_t *list)
     if (state == FILTER_WRONG)
         return false;
     if (state != FILTER_NONE) {
-        list->nothing |= state == FILTER_NOTHING || catalogue_program(catalogue, CATALOGUE_NEWEST, (uint32_t)id) == NULL;
+        list->nothing |= state == FILTER_NOTHING ||
+                         catalogue_program(catalogue, CATALOGUE_NEWEST, (uint32_t)id) == NULL;
         list->query.set |= QUERY_BY_PROGRAM;
         list->query.program = (uint32_t)id;
     }
@@ -34,7 +40,8 @@ static bool filter_definitions(exchange_t *self, gather_t *list)
     if (state == FILTER_WRONG)
         return false;
     if (state != FILTER_NONE) {
-        list->nothing |= state == FILTER_NOTHING || catalogue_tier(catalogue, CATALOGUE_NEWEST, (uint32_t)id) == NULL;
+        list->nothing |= state == FILTER_NOTHING ||
+                         catalogue_tier(catalogue, CATALOGUE_NEWEST, (uint32_t)id) == NULL;
         list->query.set |= QUERY_BY_TIER;
         list->query.tier = (uint32_t)id;
     }
@@ -75,11 +82,14 @@ static bool filter_customer(exchange_t *self, gather_t *list)
 
 void serve_accounts(exchange_t *self)
 {
-    gather_t list = {.exchange = self, .table = &schema_accounts, .query = {.kind = QUERY_ACCOUNTS},
-                     .search = {"", 0}, .ordering = {"", 0}};
+    gather_t list = {.exchange = self,
+                     .table = &schema_accounts,
+                     .query = {.kind = QUERY_ACCOUNTS},
+                     .search = {"", 0},
+                     .ordering = {"", 0}};
 
-    if (!resource_page(self, &list.page) || !filter_definitions(self, &list) || !filter_status(self, &list)
-        || !filter_customer(self, &list))
+    if (!resource_page(self, &list.page) || !filter_definitions(self, &list) ||
+        !filter_status(self, &list) || !filter_customer(self, &list))
         return;
     (void)exchange_parameter(self, "ordering", &list.ordering);
     gather_answer(&list);
@@ -87,8 +97,12 @@ void serve_accounts(exchange_t *self)
 
 void serve_accounts_of_customer(exchange_t *self)
 {
-    gather_t list = {.exchange = self, .table = &schema_accounts, .query = {.kind = QUERY_ACCOUNTS_OF}, .single = true,
-                     .search = {"", 0}, .ordering = {"", 0}};
+    gather_t list = {.exchange = self,
+                     .table = &schema_accounts,
+                     .query = {.kind = QUERY_ACCOUNTS_OF},
+                     .single = true,
+                     .search = {"", 0},
+                     .ordering = {"", 0}};
 
     if (!uuid_parse(&list.query.customer, self->params[0].bytes, self->params[0].n)) {
         resource_fault(self, "customer_id", "Must be a valid UUID.");
@@ -117,8 +131,8 @@ static bool load_account(exchange_t *self, account_t *account)
         exchange_error(self, &err);
         return false;
     }
-    if (account->deleted
-        || catalogue_program(router_catalogue(self->router), CATALOGUE_NEWEST, account->program) == NULL) {
+    if (account->deleted || catalogue_program(router_catalogue(self->router), CATALOGUE_NEWEST,
+                                              account->program) == NULL) {
         exchange_detail(self, 404, "Not found.");
         return false;
     }
@@ -192,7 +206,8 @@ void change_account(exchange_t *self)
         if (!load_account(self, &account))
             return;
         if (account.status != command.status) {
-            exchange_detail(self, 403, "The permission account.set_status is needed to change the status.");
+            exchange_detail(self, 403,
+                            "The permission account.set_status is needed to change the status.");
             return;
         }
         command.set &= ~SET_STATUS;
@@ -220,7 +235,8 @@ void set_account_status(exchange_t *self)
     if (!resource_id(self, ID_MAX, &command.account))
         return;
     body = resource_check(self, &status_request, SCHEMA_CREATE, NULL);
-    if (body == NULL || !exchange_idempotency(self, self->body, &rules, &command) || !resource_if_match(self, &command))
+    if (body == NULL || !exchange_idempotency(self, self->body, &rules, &command) ||
+        !resource_if_match(self, &command))
         return;
     status = resource_text(body, "status");
     INVARIANT(account_status_parse(status.bytes, status.n, &command.status));
@@ -234,8 +250,8 @@ void set_account_status(exchange_t *self)
 /* Same order as the engine: by threshold, then by priority. */
 static bool is_better(const tier_t *tier, const tier_t *than)
 {
-    return than == NULL || tier->min_points > than->min_points
-        || (tier->min_points == than->min_points && tier->priority > than->priority);
+    return than == NULL || tier->min_points > than->min_points ||
+           (tier->min_points == than->min_points && tier->priority > than->priority);
 }
 
 static void write_tier(buffer_t *out, const char *name, const tier_t *tier)
@@ -255,7 +271,8 @@ static int64_t permille(points_t part, points_t whole)
 {
     if (part <= 0 || whole <= 0)
         return part > 0 ? 1000 : 0;
-    return part >= whole ? 1000 : (int64_t)(((int128_t)part * 2000 + whole) / ((int128_t)whole * 2));
+    return part >= whole ? 1000
+                         : (int64_t)(((int128_t)part * 2000 + whole) / ((int128_t)whole * 2));
 }
 
 void serve_tier_progress(exchange_t *self)
@@ -268,8 +285,10 @@ void serve_tier_progress(exchange_t *self)
     if (!load_account(self, &account))
         return;
     points_t value = account.available;
-    size_t count = catalogue_tiers(catalogue, CATALOGUE_NEWEST, account.program, tiers, DEFINITIONS_TIERS_MAX);
-    const tier_t *current = account.tier == 0 ? NULL : catalogue_tier(catalogue, CATALOGUE_NEWEST, account.tier);
+    size_t count =
+        catalogue_tiers(catalogue, CATALOGUE_NEWEST, account.program, tiers, DEFINITIONS_TIERS_MAX);
+    const tier_t *current =
+        account.tier == 0 ? NULL : catalogue_tier(catalogue, CATALOGUE_NEWEST, account.tier);
     const tier_t *reached = catalogue_tier_for(catalogue, CATALOGUE_NEWEST, account.program, value);
     /* A level that definitions opened since the last entry counts at once; falling waits for the engine. */
     if (reached != NULL && is_better(reached, current))
@@ -277,12 +296,13 @@ void serve_tier_progress(exchange_t *self)
     for (size_t i = 0; i < count; i++) {
         if (current != NULL && tiers[i]->min_points <= current->min_points)
             continue;
-        if (next == NULL || tiers[i]->min_points < next->min_points
-            || (tiers[i]->min_points == next->min_points && tiers[i]->priority > next->priority))
+        if (next == NULL || tiers[i]->min_points < next->min_points ||
+            (tiers[i]->min_points == next->min_points && tiers[i]->priority > next->priority))
             next = tiers[i];
     }
     points_t floor = current == NULL ? 0 : current->min_points;
-    int64_t tenths = next == NULL ? (current == NULL ? 0 : 1000) : permille(value - floor, next->min_points - floor);
+    int64_t tenths = next == NULL ? (current == NULL ? 0 : 1000)
+                                  : permille(value - floor, next->min_points - floor);
     points_t missing = next == NULL || next->min_points <= value ? 0 : next->min_points - value;
     self->status = 200;
     buffer_byte(&self->out, '{');
@@ -293,9 +313,11 @@ void serve_tier_progress(exchange_t *self)
                   ",\"current_points\":%" PRId64,
                   tenths / 10, tenths % 10, missing, value);
     if (current != NULL)
-        buffer_printf(&self->out, ",\"points_in_current_tier\":%" PRId64, value > floor ? value - floor : 0);
+        buffer_printf(&self->out, ",\"points_in_current_tier\":%" PRId64,
+                      value > floor ? value - floor : 0);
     if (next != NULL)
-        buffer_printf(&self->out, ",\"points_needed_for_next_tier\":%" PRId64, next->min_points - floor);
+        buffer_printf(&self->out, ",\"points_needed_for_next_tier\":%" PRId64,
+                      next->min_points - floor);
     else
         buffer_text(&self->out, current == NULL ? ",\"message\":\"The program has no tiers.\""
                                                 : ",\"message\":\"The highest tier is reached.\"");

@@ -5,22 +5,23 @@
 
 #include <stdlib.h>
 
-#define CHUNK_FIRST 100
-#define CHUNK_NEXT 2000
+#define CHUNK_FIRST     100
+#define CHUNK_NEXT      2000
 #define CHUNK_BYTES_MAX (24u * 1024 * 1024)
-#define ROWS_BYTES_MAX (64u * 1024 * 1024)
-#define KEYS_BYTES_MAX (64u * 1024 * 1024)
+#define ROWS_BYTES_MAX  (64u * 1024 * 1024)
+#define KEYS_BYTES_MAX  (64u * 1024 * 1024)
+#define QUERY_SKIP_MOST 1000000 /* what queries accept */
 
 typedef struct {
     uint64_t id;
-    int64_t  recorded_us; /* of an entry */
-    size_t   at, n;       /* its bytes in rows_t */
+    int64_t recorded_us; /* of an entry */
+    size_t at, n;        /* its bytes in rows_t */
 } row_t;
 
 typedef struct {
     buffer_t bytes;
-    row_t   *items; /* owned */
-    size_t   count, capacity;
+    row_t *items; /* owned */
+    size_t count, capacity;
 } rows_t;
 
 /* What one partition answered last. */
@@ -31,22 +32,22 @@ typedef struct {
     uint32_t taken;   /* rows read from the chunk */
     uint64_t last_id; /* of the last row read; 0: none yet */
     uint64_t read;    /* rows read in all chunks */
-    row_t    head;    /* next row, when has_head; `at` is unused */
+    row_t head;       /* next row, when has_head; `at` is unused */
     const uint8_t *head_bytes;
-    bool     has_head;
+    bool has_head;
 } source_t;
 
 typedef struct {
     gather_t *job;
-    bool      entries;
-    uint16_t  first, count; /* partitions */
-    source_t *sources;      /* owned; count of them */
-    uint64_t  total;
-    bool      exact;
-    rows_t    rows;
+    bool entries;
+    uint16_t first, count; /* partitions */
+    source_t *sources;     /* owned; count of them */
+    uint64_t total;
+    bool exact;
+    rows_t rows;
     list_range_t range;
-    bool      more;
-    bool      failed;       /* the error is written */
+    bool more;
+    bool failed; /* the error is written */
 } work_t;
 
 static void open_sources(work_t *self, bool oldest);
@@ -66,20 +67,62 @@ static void invalid_page(work_t *self)
 
 static void too_deep(work_t *self)
 {
-    exchange_detail(self->job->exchange, 400,
-                    self->entries ? "The page lies too deep; narrow the list with created_before, account or customer."
-                                  : "The page lies too deep; narrow the list with program, status, tier or customer.");
+    exchange_detail(
+        self->job->exchange, 400,
+        self->entries
+            ? "The page lies too deep; narrow the list with created_before, account or customer."
+            : "The page lies too deep; narrow the list with program, status, tier or customer.");
     self->failed = true;
 }
 
+/* The rows of the page. A total that is not exact says only how many there are at least: then the rows decide. */
 static void set_range(work_t *self)
 {
-    if (self->failed || list_range(&self->job->page, self->total, self->exact, &self->range))
+    const list_page_t *page = &self->job->page;
+
+    if (self->failed)
         return;
-    if (self->exact || self->job->page.number == UINT64_MAX)
-        invalid_page(self);
-    else
+    if (self->exact) {
+        if (!list_range(page, self->total, true, &self->range))
+            invalid_page(self);
+        return;
+    }
+    if (page->number > LIST_DEPTH_MAX || (page->number - 1) * page->size > LIST_DEPTH_MAX) {
         too_deep(self);
+        return;
+    }
+    self->range = (list_range_t){.total = self->total,
+                                 .number = page->number,
+                                 .size = page->size,
+                                 .offset = (page->number - 1) * page->size,
+                                 .count = page->size};
+}
+
+/* Rows to fetch: one more than shown tells whether others follow, where the total does not. */
+static size_t wanted(const work_t *self)
+{
+    return self->range.count + (self->exact ? 0u : 1u);
+}
+
+static void finish_page(work_t *self)
+{
+    if (self->failed)
+        return;
+    if (!self->exact) {
+        self->more = self->rows.count > self->range.count;
+        if (!self->more)
+            self->range.count = (uint32_t)self->rows.count;
+        uint64_t known = self->range.offset + self->range.count + self->more;
+        if (self->range.total < known || !self->more)
+            self->range.total = known;
+        self->range.exact = !self->more; /* the end was seen */
+        if (self->range.count == 0 && self->range.number > 1) {
+            invalid_page(self);
+            return;
+        }
+    }
+    write_page(self, 0,
+               self->range.count < self->rows.count ? self->range.count : self->rows.count);
 }
 
 void gather_answer(gather_t *self)
@@ -102,17 +145,21 @@ void gather_answer(gather_t *self)
         open_sources(&work, false);
         if (work.failed) {
             /* written */
-        } else if (work.exact && work.total <= LIST_SORTED_MAX
-                   && (work.entries || self->search.n > 0 || (term_count > 0 && !by_id))) {
+        } else if (work.exact && work.total <= LIST_SORTED_MAX &&
+                   (work.entries || self->search.n > 0 || (term_count > 0 && !by_id))) {
             static const char created[] = "created_at";
             static const char id[] = "id";
             if (term_count == 0 && work.entries) {
-                terms[term_count++] = (list_term_t){schema_field(self->table, created, sizeof created - 1), true};
-                terms[term_count++] = (list_term_t){schema_field(self->table, id, sizeof id - 1), true};
+                terms[term_count++] =
+                    (list_term_t){schema_field(self->table, created, sizeof created - 1), true};
+                terms[term_count++] =
+                    (list_term_t){schema_field(self->table, id, sizeof id - 1), true};
             }
             answer_sorted(&work, terms, term_count);
         } else if (self->search.n > 0) {
-            exchange_detail(self->exchange, 400, "More than 10000 rows cannot be searched; narrow the list with a filter.");
+            exchange_detail(
+                self->exchange, 400,
+                "More than 10000 rows cannot be searched; narrow the list with a filter.");
         } else if (self->single && work.entries) { /* the partition has an order for them */
             if (term_count > 0 && !terms[0].descending)
                 self->query.set |= QUERY_OLDEST_FIRST;
@@ -157,7 +204,8 @@ static void row_add(work_t *self, row_t row, const uint8_t *bytes)
     row.at = rows->bytes.size;
     buffer_append(&rows->bytes, bytes, row.n);
     if (rows->bytes.failed) {
-        exchange_detail(self->job->exchange, 400, "The rows of this list are too large together; narrow it.");
+        exchange_detail(self->job->exchange, 400,
+                        "The rows of this list are too large together; narrow it.");
         self->failed = true;
         return;
     }
@@ -202,13 +250,15 @@ static void write_page(work_t *self, size_t from, size_t count)
         write_rows(self, from, count);
         buffer_byte(&exchange->out, ']');
     } else {
-        list_open(&exchange->out, exchange->base_url, exchange->path, exchange->query, &self->range, self->more);
+        list_open(&exchange->out, exchange->base_url, exchange->path, exchange->query, &self->range,
+                  self->more);
         write_rows(self, from, count);
         list_close(&exchange->out);
     }
     if (exchange->out.failed) {
         buffer_reset(&exchange->out);
-        exchange_detail(exchange, 400, "The rows of this page are too large together; ask for a smaller page.");
+        exchange_detail(exchange, 400,
+                        "The rows of this page are too large together; ask for a smaller page.");
     }
 }
 
@@ -249,7 +299,8 @@ static void ask(work_t *self, uint16_t i, const query_t *query)
 
     source->limit = query->limit;
     buffer_reset(&source->bytes);
-    if (router_query(exchange->router, partition, query, exchange->deadline_us, &source->bytes, &err) != ERR_NONE)
+    if (router_query(exchange->router, partition, query, exchange->deadline_us, &source->bytes,
+                     &err) != ERR_NONE)
         fail(self, &err, partition);
     else
         source_decode(self, i);
@@ -265,8 +316,8 @@ static void fail_scatter(work_t *self, const err_t *err)
     for (uint16_t i = 0; i < self->count && err->code == ERR_UNREACHABLE; i++) {
         err_t own;
         buffer_reset(&self->sources[i].bytes);
-        if (router_query(exchange->router, i, &probe, exchange->deadline_us, &self->sources[i].bytes, &own)
-            == ERR_UNREACHABLE) {
+        if (router_query(exchange->router, i, &probe, exchange->deadline_us,
+                         &self->sources[i].bytes, &own) == ERR_UNREACHABLE) {
             fail(self, &own, i);
             return;
         }
@@ -295,7 +346,8 @@ static void open_sources(work_t *self, bool oldest)
         buffer_t *answers = memory_zalloc(self->count * sizeof *answers);
         for (uint16_t i = 0; i < self->count; i++)
             buffer_init(&answers[i], CHUNK_BYTES_MAX);
-        errcode_t rc = router_scatter(exchange->router, &query, exchange->deadline_us, answers, &err);
+        errcode_t rc =
+            router_scatter(exchange->router, &query, exchange->deadline_us, answers, &err);
         for (uint16_t i = 0; i < self->count; i++) {
             self->sources[i].bytes = answers[i];
             self->sources[i].limit = CHUNK_FIRST;
@@ -333,7 +385,8 @@ static void advance(work_t *self, uint16_t i, bool oldest)
     if (source->taken == source->answer.row_count) {
         query_t query = self->job->query;
         /* Of an account or a customer the list is counted off; else it goes on behind the last row. */
-        bool by_skip = (query.set & (QUERY_BY_CUSTOMER | QUERY_BY_ACCOUNT)) != 0 || query.kind == QUERY_ACCOUNTS_OF;
+        bool by_skip = (query.set & (QUERY_BY_CUSTOMER | QUERY_BY_ACCOUNT)) != 0 ||
+                       query.kind == QUERY_ACCOUNTS_OF;
         if (source->answer.row_count < source->limit)
             return;
         query.limit = CHUNK_NEXT;
@@ -394,33 +447,31 @@ static void answer_window(work_t *self)
         ask(self, 0, &query);
         if (self->failed)
             return;
-        job->page.number = self->sources->answer.count == 0 ? 1 : (self->sources->answer.count - 1) / job->page.size + 1;
+        job->page.number = self->sources->answer.count == 0
+                               ? 1
+                               : (self->sources->answer.count - 1) / job->page.size + 1;
     }
-    if (job->page.number > (uint64_t)INT32_MAX) {
-        invalid_page(self);
+    if (job->page.number > (uint64_t)INT32_MAX ||
+        (job->page.number - 1) * job->page.size > QUERY_SKIP_MOST) {
+        invalid_page(self); /* further than any list of a customer is looked at */
         return;
     }
-    query.limit = job->page.size;
+    query.limit = job->page.size + 1; /* one more tells whether others follow */
     query.skip = (job->page.number - 1) * job->page.size;
-    if (query.skip > LIST_DEPTH_MAX) {
-        too_deep(self);
-        return;
-    }
     ask(self, 0, &query);
     if (self->failed)
         return;
     self->total = self->sources->answer.count;
     self->exact = self->sources->answer.count_exact;
     set_range(self);
-    for (uint32_t i = 0; i < self->sources->answer.row_count && !self->failed; i++) {
+    for (uint32_t i = 0;
+         i < self->sources->answer.row_count && !self->failed && self->rows.count < wanted(self);
+         i++) {
         advance(self, 0, false);
         if (!self->failed && self->sources->has_head)
             row_add(self, self->sources->head, self->sources->head_bytes);
     }
-    if (self->failed)
-        return;
-    self->more = !self->exact && self->rows.count == job->page.size;
-    write_page(self, 0, self->rows.count);
+    finish_page(self);
 }
 
 /* --- all rows, sorted --- */
@@ -434,7 +485,8 @@ static bool found_by(const schema_table_t *table, const json_t *object, text_t s
             continue;
         const json_t *value = json_member(object, table->fields[i].name);
         searchable = true;
-        if (value != NULL && value->type == JSON_STRING && list_contains((text_t){value->text, value->text_bytes}, search))
+        if (value != NULL && value->type == JSON_STRING &&
+            list_contains((text_t){value->text, value->text_bytes}, search))
             return true;
     }
     return !searchable; /* a resource without names is not searched */
@@ -453,7 +505,8 @@ static void answer_sorted(work_t *self, const list_term_t *terms, size_t term_co
     for (uint16_t i = 0; i < self->count && !self->failed; i++) {
         for (;;) {
             advance(self, i, false);
-            if (self->failed || !self->sources[i].has_head || self->rows.count > 2 * LIST_SORTED_MAX)
+            if (self->failed || !self->sources[i].has_head ||
+                self->rows.count > 2 * LIST_SORTED_MAX)
                 break;
             row_add(self, self->sources[i].head, self->sources[i].head_bytes);
             if (self->failed)
@@ -468,9 +521,11 @@ static void answer_sorted(work_t *self, const list_term_t *terms, size_t term_co
         arena_reset(&scratch);
         buffer_reset(&text);
         row_write(self, &self->rows.items[i], &text);
-        if (text.failed || json_parse(&object, &scratch, (const char *)text.bytes, text.size, NULL) != ERR_NONE) {
+        if (text.failed ||
+            json_parse(&object, &scratch, (const char *)text.bytes, text.size, NULL) != ERR_NONE) {
             err_t err;
-            err_set(&err, ERR_INTERNAL, "row %llu cannot be shown", (unsigned long long)self->rows.items[i].id);
+            err_set(&err, ERR_INTERNAL, "row %llu cannot be shown",
+                    (unsigned long long)self->rows.items[i].id);
             exchange_error(self->job->exchange, &err);
             self->failed = true;
             goto cleanup;
@@ -480,7 +535,8 @@ static void answer_sorted(work_t *self, const list_term_t *terms, size_t term_co
         list_row_t *row = &sorted[count++];
         *row = (list_row_t){.id = self->rows.items[i].id, .place = i};
         for (size_t k = 0; k < term_count; k++)
-            row->keys[k] = list_key(terms[k].field, json_member(object, terms[k].field->name), &keys);
+            row->keys[k] =
+                list_key(terms[k].field, json_member(object, terms[k].field->name), &keys);
     }
     list_sort(sorted, count, terms, term_count);
     self->total = count;
@@ -509,41 +565,59 @@ static void account_window(work_t *self, bool descending)
 {
     query_t query = self->job->query;
 
+    /* Without a filter the count is that of the partition's checkpoint, which every enrolment brings up to date; with
+     * one it stops at QUERY_COUNT_EXACT_MAX, and only the partition can tell what lies behind. */
+    bool trusted =
+        self->exact || !(query.set & (QUERY_BY_PROGRAM | QUERY_BY_STATUS | QUERY_BY_TIER));
+    bool exact = self->exact;
+    if (!trusted && (descending || self->job->page.number == UINT64_MAX)) {
+        too_deep(self);
+        return;
+    }
+    self->exact = trusted;
     set_range(self);
     if (self->failed)
         return;
-    uint64_t skip = descending ? self->total - self->range.offset - self->range.count : self->range.offset;
-    for (uint16_t i = 0; i < self->count && self->rows.count < self->range.count; i++) {
-        uint64_t here = self->sources[i].answer.count;
-        uint64_t want = self->range.count - self->rows.count;
-        if (skip >= here) {
+    uint64_t skip =
+        descending ? self->total - self->range.offset - self->range.count : self->range.offset;
+    for (uint16_t i = 0; i < self->count && self->rows.count < wanted(self); i++) {
+        source_t *source = &self->sources[i];
+        uint64_t here = source->answer.count;
+        uint64_t want = wanted(self) - self->rows.count;
+        bool known = trusted || source->answer.count_exact;
+        bool asked = false;
+        if (known && skip >= here) {
             skip -= here;
             continue;
         }
-        if (skip + want > self->sources[i].answer.row_count && self->sources[i].answer.row_count < here) {
+        if (skip + want > source->answer.row_count && source->answer.row_count < here) {
             query.skip = skip;
             query.limit = (uint32_t)want;
             ask(self, i, &query);
-            skip = 0;
+            asked = true;
         }
-        while (!self->failed && self->rows.count < self->range.count
-               && self->sources[i].taken < self->sources[i].answer.row_count) {
+        uint64_t drop = asked ? 0 : skip;
+        for (uint32_t k = 0;
+             !self->failed && k < source->answer.row_count && self->rows.count < wanted(self);
+             k++) {
             advance(self, i, false);
             if (self->failed)
                 return;
-            if (skip > 0)
-                skip--;
-            else
-                row_add(self, self->sources[i].head, self->sources[i].head_bytes);
+            if (k >= drop)
+                row_add(self, source->head, source->head_bytes);
         }
         if (self->failed)
             return;
-        skip = 0;
+        /* A partition that did not fill the page was counted to its end. */
+        if (!asked || source->answer.row_count == want || source->answer.count >= skip)
+            skip = 0;
+        else
+            skip -= source->answer.count;
     }
     if (descending)
         reverse_rows(&self->rows);
-    self->more = !self->exact && self->rows.count == self->job->page.size;
-    write_page(self, 0, self->rows.count);
+    self->range.exact = exact;
+    finish_page(self);
 }
 
 /* --- entries of all partitions by the instant of recording --- */
@@ -558,6 +632,10 @@ static bool goes_first(const row_t *a, const row_t *b, bool oldest)
 
 static void merged_window(work_t *self, bool oldest)
 {
+    if (!self->exact && self->job->page.number == UINT64_MAX) {
+        too_deep(self);
+        return;
+    }
     set_range(self);
     if (self->failed)
         return;
@@ -570,17 +648,21 @@ static void merged_window(work_t *self, bool oldest)
         return;
     }
     bool direction = oldest != from_end;
-    if (direction)
+    bool exact = self->exact;
+    if (direction) {
         open_sources(self, true); /* the first rows at hand are the newest */
+        self->exact = exact;
+    }
     if (self->failed)
         return;
     for (uint16_t i = 0; i < self->count && !self->failed; i++)
         advance(self, i, direction);
-    while (!self->failed && self->rows.count < self->range.count) {
+    while (!self->failed && self->rows.count < wanted(self)) {
         source_t *best = NULL;
         for (uint16_t i = 0; i < self->count; i++) {
             source_t *source = &self->sources[i];
-            if (source->has_head && (best == NULL || goes_first(&source->head, &best->head, direction)))
+            if (source->has_head &&
+                (best == NULL || goes_first(&source->head, &best->head, direction)))
                 best = source;
         }
         if (best == NULL)
@@ -592,10 +674,7 @@ static void merged_window(work_t *self, bool oldest)
         if (!self->failed)
             advance(self, (uint16_t)(best - self->sources), direction);
     }
-    if (self->failed)
-        return;
-    if (from_end)
+    if (!self->failed && from_end)
         reverse_rows(&self->rows);
-    self->more = !self->exact && self->rows.count == self->job->page.size;
-    write_page(self, 0, self->rows.count);
+    finish_page(self);
 }

@@ -16,18 +16,18 @@
 #include "http/list.h"
 
 #define LIST_SORTED_MAX QUERY_COUNT_EXACT_MAX
-#define LIST_DEPTH_MAX 100000
+#define LIST_DEPTH_MAX  100000
 
 typedef struct {
-    exchange_t           *exchange;
-    const schema_table_t *table;     /* of accounts or transactions */
-    query_t               query;     /* QUERY_ACCOUNTS, QUERY_ACCOUNTS_OF or QUERY_ENTRIES, with its filters */
-    bool                  single;    /* only `partition` can hold rows */
-    uint16_t              partition;
-    bool                  nothing;   /* a filter lets nothing through */
-    bool                  bare;      /* plain array of the first LIST_SORTED_MAX rows, no envelope */
-    text_t                search, ordering; /* n 0: none */
-    list_page_t           page;
+    exchange_t *exchange;
+    const schema_table_t *table; /* of accounts or transactions */
+    query_t query; /* QUERY_ACCOUNTS, QUERY_ACCOUNTS_OF or QUERY_ENTRIES, with its filters */
+    bool single;   /* only `partition` can hold rows */
+    uint16_t partition;
+    bool nothing;            /* a filter lets nothing through */
+    bool bare;               /* plain array of the first LIST_SORTED_MAX rows, no envelope */
+    text_t search, ordering; /* n 0: none */
+    list_page_t page;
 } gather_t;
 
 /* Writes the answer, whatever it is. */

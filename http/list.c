@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define PAGE_DIGITS_MAX 18
-#define LINK_BYTES_MAX (64u * 1024)
+#define LINK_BYTES_MAX  (64u * 1024)
 
 /* false when the text is no number of up to 18 digits. */
 static bool read_number(text_t text, uint64_t *out)
@@ -57,8 +57,8 @@ bool list_range(const list_page_t *page, uint64_t total, bool exact, list_range_
     return true;
 }
 
-void list_open(buffer_t *out, const char *base_url, const char *path, const char *query, const list_range_t *range,
-               bool more)
+void list_open(buffer_t *out, const char *base_url, const char *path, const char *query,
+               const list_range_t *range, bool more)
 {
     buffer_printf(out, "{\"count\":%" PRIu64 ",", range->total);
     if (!range->exact)
@@ -93,7 +93,8 @@ static void append_raw(buffer_t *out, const char *text, size_t bytes)
     }
 }
 
-void list_link(buffer_t *out, const char *base_url, const char *path, const char *query, uint64_t page)
+void list_link(buffer_t *out, const char *base_url, const char *path, const char *query,
+               uint64_t page)
 {
     buffer_t url;
     char separator = '?';
@@ -103,7 +104,8 @@ void list_link(buffer_t *out, const char *base_url, const char *path, const char
     append_raw(&url, path, strlen(path));
     for (const char *at = query == NULL ? "" : query; *at != '\0';) {
         size_t n = strcspn(at, "&");
-        bool is_page = (n >= 5 && memcmp(at, "page=", 5) == 0) || (n == 4 && memcmp(at, "page", 4) == 0);
+        bool is_page =
+            (n >= 5 && memcmp(at, "page=", 5) == 0) || (n == 4 && memcmp(at, "page", 4) == 0);
         if (n > 0 && !is_page) {
             buffer_byte(&url, (uint8_t)separator);
             append_raw(&url, at, n);
@@ -124,10 +126,12 @@ void list_link(buffer_t *out, const char *base_url, const char *path, const char
 
 static bool can_sort(const schema_field_t *field)
 {
-    return field->type != SCHEMA_JSON && field->type != SCHEMA_NESTED && !(field->flags & SCHEMA_WRITE_ONLY);
+    return field->type != SCHEMA_JSON && field->type != SCHEMA_NESTED &&
+           !(field->flags & SCHEMA_WRITE_ONLY);
 }
 
-size_t list_order_parse(const schema_table_t *table, text_t ordering, list_term_t out[LIST_TERMS_MAX])
+size_t list_order_parse(const schema_table_t *table, text_t ordering,
+                        list_term_t out[LIST_TERMS_MAX])
 {
     size_t count = 0;
 
@@ -159,28 +163,27 @@ list_key_t list_key(const schema_field_t *field, const json_t *value, arena_t *c
     if (value == NULL || value->type == JSON_NULL)
         return (list_key_t){.null = true, .text = {"", 0}};
     switch (field->type) {
-    case SCHEMA_BOOL:
-        key.number = value->type == JSON_TRUE;
-        return key;
+    case SCHEMA_BOOL: key.number = value->type == JSON_TRUE; return key;
     case SCHEMA_INT:
     case SCHEMA_COUNT:
     case SCHEMA_BIG:
     case SCHEMA_FOREIGN:
     case SCHEMA_DECIMAL:
-        if ((value->type == JSON_NUMBER || value->type == JSON_STRING)
-            && decimal_parse(&number, value->text, value->text_bytes, 38, DECIMAL_SCALE_MAX, true, NULL) == ERR_NONE)
+        if ((value->type == JSON_NUMBER || value->type == JSON_STRING) &&
+            decimal_parse(&number, value->text, value->text_bytes, 38, DECIMAL_SCALE_MAX, true,
+                          NULL) == ERR_NONE)
             key.number = number.value;
         return key;
     case SCHEMA_DATETIME:
-        if (value->type == JSON_STRING
-            && instant_parse(&at_us, value->text, value->text_bytes, true, NULL) == ERR_NONE)
+        if (value->type == JSON_STRING &&
+            instant_parse(&at_us, value->text, value->text_bytes, true, NULL) == ERR_NONE)
             key.number = at_us;
         return key;
-    default:
-        break;
+    default: break;
     }
     if (value->type == JSON_STRING && value->text_bytes > 0) {
-        const char *text = copy == NULL ? value->text : arena_copy(copy, value->text, value->text_bytes);
+        const char *text =
+            copy == NULL ? value->text : arena_copy(copy, value->text, value->text_bytes);
         if (text != NULL)
             key.text = (text_t){text, value->text_bytes};
     }
@@ -189,7 +192,7 @@ list_key_t list_key(const schema_field_t *field, const json_t *value, arena_t *c
 
 typedef struct {
     const list_term_t *terms;
-    size_t             count;
+    size_t count;
 } order_t;
 
 static int compare_keys(const list_key_t *a, const list_key_t *b)
@@ -245,14 +248,15 @@ static uint32_t next_lower(const char **at, const char *end)
     } else {
         *at += 1;
     }
-    if ((point >= 'A' && point <= 'Z') || (point >= 0xC0 && point <= 0xDE && point != 0xD7)
-        || (point >= 0x391 && point <= 0x3A9) || (point >= 0x410 && point <= 0x42F))
+    if ((point >= 'A' && point <= 'Z') || (point >= 0xC0 && point <= 0xDE && point != 0xD7) ||
+        (point >= 0x391 && point <= 0x3A9) || (point >= 0x410 && point <= 0x42F))
         return point + 32;
     if (point >= 0x400 && point <= 0x40F)
         return point + 80;
-    bool even_is_upper = (point >= 0x100 && point <= 0x137) || (point >= 0x14A && point <= 0x177)
-                      || (point >= 0x460 && point <= 0x481) || (point >= 0x48A && point <= 0x4BF)
-                      || (point >= 0x1E00 && point <= 0x1E95) || (point >= 0x1EA0 && point <= 0x1EFF);
+    bool even_is_upper = (point >= 0x100 && point <= 0x137) || (point >= 0x14A && point <= 0x177) ||
+                         (point >= 0x460 && point <= 0x481) || (point >= 0x48A && point <= 0x4BF) ||
+                         (point >= 0x1E00 && point <= 0x1E95) ||
+                         (point >= 0x1EA0 && point <= 0x1EFF);
     bool odd_is_upper = (point >= 0x139 && point <= 0x148) || (point >= 0x179 && point <= 0x17E);
     if ((even_is_upper && point % 2 == 0) || (odd_is_upper && point % 2 == 1))
         return point + 1;

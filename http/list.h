@@ -15,13 +15,13 @@
 #include "protocol/schema.h"
 
 #define LIST_PAGE_DEFAULT 100
-#define LIST_PAGE_MAX 1000
-#define LIST_TERMS_MAX 4
+#define LIST_PAGE_MAX     1000
+#define LIST_TERMS_MAX    4
 
 typedef struct {
     uint64_t number; /* from 1; UINT64_MAX: the last one */
     uint32_t size;
-    bool     asked;  /* `page` was given */
+    bool asked; /* `page` was given */
 } list_page_t;
 
 /* Texts with n 0 were not sent. */
@@ -29,10 +29,10 @@ bool list_page_parse(text_t page, text_t size, list_page_t *out);
 
 typedef struct {
     uint64_t total;
-    bool     exact;    /* total is the number of rows, not only so many that are known of */
-    uint64_t number;   /* of the page shown */
-    uint64_t offset;   /* rows before it */
-    uint32_t count;    /* rows on it */
+    bool exact;      /* total is the number of rows, not only so many that are known of */
+    uint64_t number; /* of the page shown */
+    uint64_t offset; /* rows before it */
+    uint32_t count;  /* rows on it */
     uint32_t size;
 } list_range_t;
 
@@ -40,33 +40,35 @@ typedef struct {
 bool list_range(const list_page_t *page, uint64_t total, bool exact, list_range_t *out);
 
 /* {"count":…,"next":…,"previous":…,"results":[ and its end. `more`: rows follow although the total does not say so. */
-void list_open(buffer_t *out, const char *base_url, const char *path, const char *query, const list_range_t *range,
-               bool more);
+void list_open(buffer_t *out, const char *base_url, const char *path, const char *query,
+               const list_range_t *range, bool more);
 void list_close(buffer_t *out);
 /* Absolute URL of another page, as a JSON string; page 1 has no `page` parameter. */
-void list_link(buffer_t *out, const char *base_url, const char *path, const char *query, uint64_t page);
+void list_link(buffer_t *out, const char *base_url, const char *path, const char *query,
+               uint64_t page);
 
 typedef struct {
     const schema_field_t *field;
-    bool                  descending;
+    bool descending;
 } list_term_t;
 
 /* Terms of "a,-b"; at most LIST_TERMS_MAX, of scalar fields that can be read. Returns how many. */
-size_t list_order_parse(const schema_table_t *table, text_t ordering, list_term_t out[LIST_TERMS_MAX]);
+size_t list_order_parse(const schema_table_t *table, text_t ordering,
+                        list_term_t out[LIST_TERMS_MAX]);
 
 /* One value to sort by. */
 typedef struct {
-    bool     null;   /* sorts behind all others, ascending */
+    bool null;       /* sorts behind all others, ascending */
     int128_t number; /* numbers, booleans and instants */
-    text_t   text;   /* all else */
+    text_t text;     /* all else */
 } list_key_t;
 
 /* Key of a field's value in wire form; NULL is null. Text that does not live in the arena is copied when `copy`. */
 list_key_t list_key(const schema_field_t *field, const json_t *value, arena_t *copy);
 
 typedef struct {
-    uint64_t   id;
-    size_t     place; /* the caller's */
+    uint64_t id;
+    size_t place; /* the caller's */
     list_key_t keys[LIST_TERMS_MAX];
 } list_row_t;
 

@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 #define DEFINITION_BYTES_MAX (32u * 1024 * 1024)
-#define SCRATCH_BYTES_MAX (16u * 1024 * 1024)
-#define FILTERS_MAX 8
+#define SCRATCH_BYTES_MAX    (16u * 1024 * 1024)
+#define FILTERS_MAX          8
 
 static void serve_definitions(exchange_t *self);
 static void serve_definition(exchange_t *self);
@@ -23,32 +23,40 @@ static void write_definition(exchange_t *self); /* create, replace and change */
 static void delete_definition(exchange_t *self);
 
 #define BASE "/api/loyalty/v1/"
-#define CRUD(path, permission, table, list, create, get, change, remove)                                  \
-    {METHOD_GET, BASE path "/", list, permission ".view", 0, 0, FAMILY_RESOURCE, table},                  \
-    {METHOD_POST, BASE path "/", create, permission ".create", 0, 0, FAMILY_RESOURCE, table},             \
-    {METHOD_GET, BASE path "/{id}/", get, permission ".view", 0, 0, FAMILY_RESOURCE, table},              \
-    {METHOD_PUT, BASE path "/{id}/", change, permission ".update", 0, 0, FAMILY_RESOURCE, table},         \
-    {METHOD_PATCH, BASE path "/{id}/", change, permission ".update", 0, 0, FAMILY_RESOURCE, table},       \
-    {METHOD_DELETE, BASE path "/{id}/", remove, permission ".delete", 0, 0, FAMILY_RESOURCE, table}
-#define ACTION(method, path, handler, permission, table)                                                  \
-    {method, BASE path, handler, permission, 0, 0, FAMILY_RESOURCE, table}
+#define CRUD(path, permission, table, list, create, get, change, remove)                          \
+    {METHOD_GET, BASE path "/", list, permission ".view", 0, 0, FAMILY_RESOURCE, table},          \
+        {METHOD_POST, BASE path "/", create, permission ".create", 0, 0, FAMILY_RESOURCE, table}, \
+        {METHOD_GET, BASE path "/{id}/", get, permission ".view", 0, 0, FAMILY_RESOURCE, table},  \
+        {METHOD_PUT, BASE path "/{id}/", change, permission ".update", 0,                         \
+         0,          FAMILY_RESOURCE,    table},                                                  \
+        {METHOD_PATCH, BASE path "/{id}/", change, permission ".update", 0, 0, FAMILY_RESOURCE,   \
+         table},                                                                                  \
+    {                                                                                             \
+        METHOD_DELETE, BASE path "/{id}/", remove, permission ".delete", 0, 0, FAMILY_RESOURCE,   \
+            table                                                                                 \
+    }
+#define ACTION(method, path, handler, permission, table)                     \
+    {                                                                        \
+        method, BASE path, handler, permission, 0, 0, FAMILY_RESOURCE, table \
+    }
 
 const route_t resource_routes[] = {
-    CRUD("loyaltyPrograms", "program", &schema_programs, serve_definitions, write_definition, serve_definition,
-         write_definition, delete_definition),
-    CRUD("loyaltyTiers", "tier", &schema_tiers, serve_definitions, write_definition, serve_definition,
-         write_definition, delete_definition),
-    CRUD("loyaltyAccounts", "account", &schema_accounts, serve_accounts, create_account, serve_account,
-         change_account, delete_account),
-    ACTION(METHOD_GET, "loyaltyAccounts/customer/{customer_id}/", serve_accounts_of_customer, "account.view",
+    CRUD("loyaltyPrograms", "program", &schema_programs, serve_definitions, write_definition,
+         serve_definition, write_definition, delete_definition),
+    CRUD("loyaltyTiers", "tier", &schema_tiers, serve_definitions, write_definition,
+         serve_definition, write_definition, delete_definition),
+    CRUD("loyaltyAccounts", "account", &schema_accounts, serve_accounts, create_account,
+         serve_account, change_account, delete_account),
+    ACTION(METHOD_GET, "loyaltyAccounts/customer/{customer_id}/", serve_accounts_of_customer,
+           "account.view", &schema_accounts),
+    ACTION(METHOD_GET, "loyaltyAccounts/{id}/tier_progress/", serve_tier_progress, "account.view",
            &schema_accounts),
-    ACTION(METHOD_GET, "loyaltyAccounts/{id}/tier_progress/", serve_tier_progress, "account.view", &schema_accounts),
-    ACTION(METHOD_POST, "loyaltyAccounts/{id}/set-status/", set_account_status, "account.set_status",
-           &schema_accounts),
-    CRUD("loyaltyTransactions", "transaction", &schema_transactions, serve_transactions, create_transaction,
-         serve_transaction, change_transaction, delete_transaction),
-    ACTION(METHOD_GET, "loyaltyTransactions/customer/{customer_id}/", serve_transactions_of_customer,
-           "transaction.view", &schema_transactions),
+    ACTION(METHOD_POST, "loyaltyAccounts/{id}/set-status/", set_account_status,
+           "account.set_status", &schema_accounts),
+    CRUD("loyaltyTransactions", "transaction", &schema_transactions, serve_transactions,
+         create_transaction, serve_transaction, change_transaction, delete_transaction),
+    ACTION(METHOD_GET, "loyaltyTransactions/customer/{customer_id}/",
+           serve_transactions_of_customer, "transaction.view", &schema_transactions),
 };
 const size_t resource_route_count = COUNT_OF(resource_routes);
 
@@ -56,13 +64,14 @@ const size_t resource_route_count = COUNT_OF(resource_routes);
 
 typedef struct {
     const schema_field_t *field;
-    bool                  flag;
-    uint64_t              id;
-    text_t                text;
+    bool flag;
+    uint64_t id;
+    text_t text;
 } filter_t;
 
 /* false: the error is written. */
-static bool read_filters(exchange_t *self, const schema_table_t *table, filter_t *out, size_t *count)
+static bool read_filters(exchange_t *self, const schema_table_t *table, filter_t *out,
+                         size_t *count)
 {
     *count = 0;
     for (size_t i = 0; i < table->count; i++) {
@@ -96,10 +105,11 @@ static bool passes(const json_t *object, const filter_t *filters, size_t count)
         if (good && filter->field->type == SCHEMA_BOOL)
             good = (value->type == JSON_TRUE) == filter->flag;
         else if (good && filter->field->type == SCHEMA_FOREIGN)
-            good = filter->id != 0 && (uint64_t)resource_number(object, filter->field->name) == filter->id;
+            good = filter->id != 0 &&
+                   (uint64_t)resource_number(object, filter->field->name) == filter->id;
         else if (good)
-            good = value->type == JSON_STRING && value->text_bytes == filter->text.n
-                && memcmp(value->text, filter->text.bytes, filter->text.n) == 0;
+            good = value->type == JSON_STRING && value->text_bytes == filter->text.n &&
+                   memcmp(value->text, filter->text.bytes, filter->text.n) == 0;
         if (!good)
             return false;
     }
@@ -119,7 +129,8 @@ static bool found_by(const schema_table_t *table, const json_t *object, text_t s
 }
 
 /* Wire form of one definition; false when it is gone. */
-static bool append_definition(exchange_t *self, uint8_t resource, uint32_t id, buffer_t *out, uint64_t *version)
+static bool append_definition(exchange_t *self, uint8_t resource, uint32_t id, buffer_t *out,
+                              uint64_t *version)
 {
     const catalogue_t *catalogue = router_catalogue(self->router);
     const tier_t *tiers[DEFINITIONS_TIERS_MAX];
@@ -136,10 +147,12 @@ static bool append_definition(exchange_t *self, uint8_t resource, uint32_t id, b
     bool found = catalogue_json(catalogue, CATALOGUE_NEWEST, resource, id, &stored, version);
     size_t own = stored.size;
     if (found && resource == RESOURCE_PROGRAM) {
-        size_t known = catalogue_tiers(catalogue, CATALOGUE_NEWEST, id, tiers, DEFINITIONS_TIERS_MAX);
+        size_t known =
+            catalogue_tiers(catalogue, CATALOGUE_NEWEST, id, tiers, DEFINITIONS_TIERS_MAX);
         for (size_t i = 0; i < known; i++) {
             starts[count] = stored.size;
-            if (catalogue_json(catalogue, CATALOGUE_NEWEST, RESOURCE_TIER, tiers[i]->id, &stored, &ignored))
+            if (catalogue_json(catalogue, CATALOGUE_NEWEST, RESOURCE_TIER, tiers[i]->id, &stored,
+                               &ignored))
                 count++;
         }
         starts[count] = stored.size;
@@ -147,16 +160,17 @@ static bool append_definition(exchange_t *self, uint8_t resource, uint32_t id, b
             texts[i] = (text_t){(const char *)stored.bytes + starts[i], starts[i + 1] - starts[i]};
     }
     if (found)
-        found = !stored.failed
-             && definitions_render(resource, (text_t){(const char *)stored.bytes, own}, texts, count, &scratch, out, &err)
-                    == ERR_NONE;
+        found = !stored.failed &&
+                definitions_render(resource, (text_t){(const char *)stored.bytes, own}, texts,
+                                   count, &scratch, out, &err) == ERR_NONE;
     arena_free(&scratch);
     buffer_free(&stored);
     return found;
 }
 
 /* Rows of a list in their order; the caller frees *rows. false: the error is written. */
-static bool sorted_definitions(exchange_t *self, const schema_table_t *table, list_row_t **rows, size_t *count)
+static bool sorted_definitions(exchange_t *self, const schema_table_t *table, list_row_t **rows,
+                               size_t *count)
 {
     const catalogue_t *catalogue = router_catalogue(self->router);
     list_term_t terms[LIST_TERMS_MAX];
@@ -176,8 +190,8 @@ static bool sorted_definitions(exchange_t *self, const schema_table_t *table, li
     (void)exchange_parameter(self, "ordering", &ordering);
     size_t term_count = list_order_parse(table, ordering, terms);
     if (term_count == 0)
-        term_count = list_order_parse(table, text_of(table->resource == SCHEMA_TIER ? "priority,min_points" : "-id"),
-                                      terms);
+        term_count = list_order_parse(
+            table, text_of(table->resource == SCHEMA_TIER ? "priority,min_points" : "-id"), terms);
     size_t known = catalogue_ids(catalogue, CATALOGUE_NEWEST, table->resource, NULL, 0);
     uint32_t *ids = memory_alloc((known + 1) * sizeof *ids);
     size_t listed = catalogue_ids(catalogue, CATALOGUE_NEWEST, table->resource, ids, known);
@@ -191,15 +205,19 @@ static bool sorted_definitions(exchange_t *self, const schema_table_t *table, li
         json_t *object;
         arena_reset(&scratch);
         buffer_reset(&stored);
-        if (!catalogue_json(catalogue, CATALOGUE_NEWEST, table->resource, ids[i], &stored, &version))
+        if (!catalogue_json(catalogue, CATALOGUE_NEWEST, table->resource, ids[i], &stored,
+                            &version))
             continue; /* deleted since */
-        if (json_parse(&object, &scratch, (const char *)stored.bytes, stored.size, NULL) != ERR_NONE
-            || !passes(object, filters, filter_count) || (search.n > 0 && !found_by(table, object, search)))
+        if (json_parse(&object, &scratch, (const char *)stored.bytes, stored.size, NULL) !=
+                ERR_NONE ||
+            !passes(object, filters, filter_count) ||
+            (search.n > 0 && !found_by(table, object, search)))
             continue;
         list_row_t *row = &(*rows)[(*count)++];
         *row = (list_row_t){.id = ids[i]};
         for (size_t k = 0; k < term_count; k++)
-            row->keys[k] = list_key(terms[k].field, json_member(object, terms[k].field->name), &keys);
+            row->keys[k] =
+                list_key(terms[k].field, json_member(object, terms[k].field->name), &keys);
     }
     list_sort(*rows, *count, terms, term_count);
     buffer_free(&stored);
@@ -232,7 +250,8 @@ static void serve_definitions(exchange_t *self)
         size_t start = self->out.size;
         if (!first)
             buffer_byte(&self->out, ',');
-        if (append_definition(self, table->resource, (uint32_t)rows[range.offset + i].id, &self->out, &version))
+        if (append_definition(self, table->resource, (uint32_t)rows[range.offset + i].id,
+                              &self->out, &version))
             first = false;
         else
             self->out.size = start; /* deleted since */
@@ -240,7 +259,8 @@ static void serve_definitions(exchange_t *self)
     list_close(&self->out);
     free(rows);
     if (self->out.failed)
-        exchange_detail(self, 400, "The rows of this page are too large together; ask for a smaller page.");
+        exchange_detail(self, 400,
+                        "The rows of this page are too large together; ask for a smaller page.");
 }
 
 /* --- one definition --- */
@@ -263,7 +283,8 @@ static void serve_definition(exchange_t *self)
 static void write_definition(exchange_t *self)
 {
     const schema_table_t *table = self->route->context;
-    command_t command = {.kind = COMMAND_DEFINE, .operation = OPERATION_DEFINE, .resource = table->resource};
+    command_t command = {
+        .kind = COMMAND_DEFINE, .operation = OPERATION_DEFINE, .resource = table->resource};
     uint64_t id = 0;
 
     if (self->method != METHOD_POST && !resource_id(self, UINT32_MAX, &id))
@@ -297,7 +318,9 @@ static void delete_definition(exchange_t *self)
 
 schema_mode_t resource_mode(const exchange_t *self)
 {
-    return self->method == METHOD_POST ? SCHEMA_CREATE : self->method == METHOD_PUT ? SCHEMA_REPLACE : SCHEMA_UPDATE;
+    return self->method == METHOD_POST  ? SCHEMA_CREATE
+           : self->method == METHOD_PUT ? SCHEMA_REPLACE
+                                        : SCHEMA_UPDATE;
 }
 
 bool resource_id(exchange_t *self, uint64_t max, uint64_t *out)
@@ -380,9 +403,11 @@ static bool is_there(void *state, uint8_t resource, uint64_t id)
     return resource >= 64 || is_defined(state, resource, id);
 }
 
-const json_t *resource_check(exchange_t *self, const schema_table_t *table, schema_mode_t mode, text_t *text)
+const json_t *resource_check(exchange_t *self, const schema_table_t *table, schema_mode_t mode,
+                             text_t *text)
 {
-    const schema_check_t check = {.table = table, .mode = mode, .lookup = is_there, .state = self, .arena = self->arena};
+    const schema_check_t check = {
+        .table = table, .mode = mode, .lookup = is_there, .state = self, .arena = self->arena};
     schema_errors_t errors;
     json_t *normal = NULL;
     buffer_t wire;
@@ -465,8 +490,8 @@ int64_t resource_number(const json_t *object, const char *name)
     const json_t *value = json_member(object, name);
     decimal_t number;
 
-    if (value == NULL || value->type != JSON_NUMBER
-        || decimal_parse(&number, value->text, value->text_bytes, 18, 0, true, NULL) != ERR_NONE)
+    if (value == NULL || value->type != JSON_NUMBER ||
+        decimal_parse(&number, value->text, value->text_bytes, 18, 0, true, NULL) != ERR_NONE)
         return 0;
     return (int64_t)number.value;
 }
@@ -475,7 +500,8 @@ text_t resource_text(const json_t *object, const char *name)
 {
     const json_t *value = json_member(object, name);
 
-    return value != NULL && value->type == JSON_STRING ? (text_t){value->text, value->text_bytes} : (text_t){"", 0};
+    return value != NULL && value->type == JSON_STRING ? (text_t){value->text, value->text_bytes}
+                                                       : (text_t){"", 0};
 }
 
 uuid16_t resource_uuid(const json_t *object, const char *name)
@@ -503,7 +529,8 @@ filter_state_t resource_filter_id(exchange_t *self, const char *name, uint64_t m
         resource_fault(self, name, "A valid integer is required.");
         return FILTER_WRONG;
     }
-    if (rc != ERR_NONE || number.value <= 0 || number.value > (int128_t)ID_MAX || (uint64_t)number.value > max)
+    if (rc != ERR_NONE || number.value <= 0 || number.value > (int128_t)ID_MAX ||
+        (uint64_t)number.value > max)
         return FILTER_NOTHING;
     *out = (uint64_t)number.value;
     return FILTER_SET;
@@ -551,7 +578,9 @@ filter_state_t resource_filter_time(exchange_t *self, const char *name, int64_t 
     if (instant_parse(out_us, text.bytes, text.n, true, NULL) == ERR_NONE)
         return FILTER_SET;
     /* "+02:00" that was not escaped arrives with a blank. */
-    char *copy = text.n > 6 && text.bytes[text.n - 6] == ' ' ? arena_copy(self->arena, text.bytes, text.n) : NULL;
+    char *copy = text.n > 6 && text.bytes[text.n - 6] == ' '
+                     ? arena_copy(self->arena, text.bytes, text.n)
+                     : NULL;
     if (copy != NULL) {
         copy[text.n - 6] = '+';
         if (instant_parse(out_us, copy, text.n, true, NULL) == ERR_NONE)

@@ -14,14 +14,15 @@
 #include "http/list.h"
 
 extern const route_t resource_routes[];
-extern const size_t  resource_route_count;
+extern const size_t resource_route_count;
 
 /* Number in the path; what is no id of anything is 404. */
 bool resource_id(exchange_t *self, uint64_t max, uint64_t *out);
 /* If-Match: sets command->if_match. What no ETag of ours can be is 412. */
 bool resource_if_match(exchange_t *self, command_t *command);
 /* The body checked against a table, in normal form; its text in *text unless NULL. */
-const json_t *resource_check(exchange_t *self, const schema_table_t *table, schema_mode_t mode, text_t *text);
+const json_t *resource_check(exchange_t *self, const schema_table_t *table, schema_mode_t mode,
+                             text_t *text);
 /* What the method means for the schema. */
 schema_mode_t resource_mode(const exchange_t *self);
 /* page, page_size; 404 for a page that cannot exist. */
@@ -36,9 +37,9 @@ bool resource_row(exchange_t *self, uint16_t partition, const query_t *query, te
 void resource_etag(exchange_t *self, uint64_t version);
 
 /* Members of a normal form. Absent and null: 0, n 0, false. */
-bool     resource_has(const json_t *object, const char *name);
-int64_t  resource_number(const json_t *object, const char *name);
-text_t   resource_text(const json_t *object, const char *name);
+bool resource_has(const json_t *object, const char *name);
+int64_t resource_number(const json_t *object, const char *name);
+text_t resource_text(const json_t *object, const char *name);
 uuid16_t resource_uuid(const json_t *object, const char *name);
 
 typedef enum { FILTER_NONE, FILTER_SET, FILTER_NOTHING, FILTER_WRONG } filter_state_t;

@@ -3,7 +3,7 @@
 #include "http/resources.h"
 
 #define TEXT_NOT_ABOVE_ZERO "Ensure this value is greater than 0."
-#define TEXT_ZERO "An adjustment must not be zero."
+#define TEXT_ZERO           "An adjustment must not be zero."
 
 /* --- lists --- */
 
@@ -35,7 +35,8 @@ static bool filter_customer(exchange_t *self, gather_t *list)
         if (state != FILTER_SET)
             continue;
         uint16_t partition = router_partition_of_customer(self->router, &customer);
-        list->nothing |= (list->query.set & QUERY_BY_CUSTOMER) && !uuid_equal(&customer, &list->query.customer);
+        list->nothing |=
+            (list->query.set & QUERY_BY_CUSTOMER) && !uuid_equal(&customer, &list->query.customer);
         list->nothing |= list->single && list->partition != partition;
         list->query.set |= QUERY_BY_CUSTOMER;
         list->query.customer = customer;
@@ -54,8 +55,9 @@ static bool filter_program_and_type(exchange_t *self, gather_t *list)
     if (state == FILTER_WRONG)
         return false;
     if (state != FILTER_NONE) {
-        list->nothing |= state == FILTER_NOTHING
-                      || catalogue_program(router_catalogue(self->router), CATALOGUE_NEWEST, (uint32_t)program) == NULL;
+        list->nothing |= state == FILTER_NOTHING ||
+                         catalogue_program(router_catalogue(self->router), CATALOGUE_NEWEST,
+                                           (uint32_t)program) == NULL;
         list->query.set |= QUERY_BY_PROGRAM;
         list->query.program = (uint32_t)program;
     }
@@ -72,7 +74,9 @@ static bool filter_time(exchange_t *self, gather_t *list)
     int64_t from_us = 0;
     int64_t until_us = 0;
     filter_state_t from = resource_filter_time(self, "created_after", &from_us);
-    filter_state_t until = from == FILTER_WRONG ? FILTER_WRONG : resource_filter_time(self, "created_before", &until_us);
+    filter_state_t until = from == FILTER_WRONG
+                               ? FILTER_WRONG
+                               : resource_filter_time(self, "created_before", &until_us);
 
     if (until == FILTER_WRONG)
         return false;
@@ -90,13 +94,17 @@ static bool filter_time(exchange_t *self, gather_t *list)
 
 void serve_transactions(exchange_t *self)
 {
-    gather_t list = {.exchange = self, .table = &schema_transactions, .query = {.kind = QUERY_ENTRIES},
-                     .search = {"", 0}, .ordering = {"", 0}};
+    gather_t list = {.exchange = self,
+                     .table = &schema_transactions,
+                     .query = {.kind = QUERY_ENTRIES},
+                     .search = {"", 0},
+                     .ordering = {"", 0}};
     bool deleted = false;
 
-    if (!resource_page(self, &list.page) || !filter_account(self, &list) || !filter_customer(self, &list)
-        || !filter_program_and_type(self, &list) || !filter_time(self, &list)
-        || resource_filter_bool(self, "include_deleted", &deleted) == FILTER_WRONG)
+    if (!resource_page(self, &list.page) || !filter_account(self, &list) ||
+        !filter_customer(self, &list) || !filter_program_and_type(self, &list) ||
+        !filter_time(self, &list) ||
+        resource_filter_bool(self, "include_deleted", &deleted) == FILTER_WRONG)
         return;
     if (deleted)
         list.query.set |= QUERY_DELETED;
@@ -107,8 +115,12 @@ void serve_transactions(exchange_t *self)
 
 void serve_transactions_of_customer(exchange_t *self)
 {
-    gather_t list = {.exchange = self, .table = &schema_transactions, .query = {.kind = QUERY_ENTRIES}, .single = true,
-                     .search = {"", 0}, .ordering = {"", 0}};
+    gather_t list = {.exchange = self,
+                     .table = &schema_transactions,
+                     .query = {.kind = QUERY_ENTRIES},
+                     .single = true,
+                     .search = {"", 0},
+                     .ordering = {"", 0}};
 
     if (!uuid_parse(&list.query.customer, self->params[0].bytes, self->params[0].n)) {
         resource_fault(self, "customer_id", "Must be a valid UUID.");
@@ -137,8 +149,9 @@ static bool load_entry(exchange_t *self, uint64_t id, entry_t *entry)
         exchange_error(self, &err);
         return false;
     }
-    if (entry->hidden || entry->id != id
-        || catalogue_program(router_catalogue(self->router), CATALOGUE_NEWEST, entry->program) == NULL) {
+    if (entry->hidden || entry->id != id ||
+        catalogue_program(router_catalogue(self->router), CATALOGUE_NEWEST, entry->program) ==
+            NULL) {
         exchange_detail(self, 404, "Not found.");
         return false;
     }
@@ -168,7 +181,8 @@ static bool member_json(exchange_t *self, const json_t *body, const char *name, 
         return true;
     buffer_init(&wire, SCHEMA_VALUE_BYTES_MAX + 1);
     json_write(&wire, value);
-    const char *copy = wire.failed ? NULL : arena_copy(self->arena, (const char *)wire.bytes, wire.size);
+    const char *copy =
+        wire.failed ? NULL : arena_copy(self->arena, (const char *)wire.bytes, wire.size);
     *out = (text_t){copy, wire.size};
     buffer_free(&wire);
     if (copy != NULL)
@@ -188,7 +202,9 @@ static bool take_members(exchange_t *self, const json_t *body, command_t *comman
         command->points = resource_number(body, "amount");
         if (command->points == 0) { /* good for no type */
             resource_fault(self, "amount",
-                           type.n == 6 && memcmp(type.bytes, "adjust", 6) == 0 ? TEXT_ZERO : TEXT_NOT_ABOVE_ZERO);
+                           type.n == 6 && memcmp(type.bytes, "adjust", 6) == 0
+                               ? TEXT_ZERO
+                               : TEXT_NOT_ABOVE_ZERO);
             return false;
         }
     }
@@ -214,7 +230,8 @@ void create_transaction(exchange_t *self)
 
     if (body == NULL || !take_members(self, body, &command))
         return;
-    if (command.entry_type != ENTRY_EARN && command.entry_type != ENTRY_REDEEM && command.entry_type != ENTRY_ADJUST) {
+    if (command.entry_type != ENTRY_EARN && command.entry_type != ENTRY_REDEEM &&
+        command.entry_type != ENTRY_ADJUST) {
         char message[64] = "\"";
         strcat(message, entry_type_name(command.entry_type));
         strcat(message, "\" is not a valid choice.");
@@ -226,20 +243,23 @@ void create_transaction(exchange_t *self)
         return;
     }
     if (command.entry_type == ENTRY_ADJUST && !exchange_may(self, "account.adjust")) {
-        exchange_detail(self, 403, "The permission account.adjust is needed to post an adjustment.");
+        exchange_detail(self, 403,
+                        "The permission account.adjust is needed to post an adjustment.");
         return;
     }
     if (!exchange_idempotency(self, self->body, &rules, &command))
         return;
     command.account = (uint64_t)resource_number(body, "account");
     command.reference = resource_text(body, "reference");
-    if (exchange_command(self, &command, router_partition_of_id(self->router, command.account), &result)) {
+    if (exchange_command(self, &command, router_partition_of_id(self->router, command.account),
+                         &result)) {
         exchange_result(self, &result);
     } else if (self->status == 404) { /* the path exists: it is the account that does not */
         char message[64];
         buffer_t text;
         buffer_init(&text, sizeof message - 1);
-        buffer_printf(&text, "Invalid pk \"%llu\" - object does not exist.", (unsigned long long)command.account);
+        buffer_printf(&text, "Invalid pk \"%llu\" - object does not exist.",
+                      (unsigned long long)command.account);
         memcpy(message, text.bytes, text.size);
         message[text.size] = '\0';
         buffer_free(&text);
@@ -258,7 +278,8 @@ static bool may_change(exchange_t *self, const command_t *command)
         return false;
     uint8_t type = (command->set & SET_TYPE) ? command->entry_type : entry.type;
     points_t amount = (command->set & SET_AMOUNT) ? command->points : entry.amount;
-    if ((type == entry.type && amount == entry.amount) || (type != ENTRY_ADJUST && entry.type != ENTRY_ADJUST))
+    if ((type == entry.type && amount == entry.amount) ||
+        (type != ENTRY_ADJUST && entry.type != ENTRY_ADJUST))
         return true;
     exchange_detail(self, 403, "The permission account.adjust is needed to change an adjustment.");
     return false;
@@ -272,8 +293,8 @@ void change_transaction(exchange_t *self)
     if (!resource_id(self, ID_MAX, &command.entry))
         return;
     body = resource_check(self, &schema_transactions, resource_mode(self), NULL);
-    if (body == NULL || !take_members(self, body, &command) || !resource_if_match(self, &command)
-        || !may_change(self, &command))
+    if (body == NULL || !take_members(self, body, &command) || !resource_if_match(self, &command) ||
+        !may_change(self, &command))
         return;
     if (resource_has(body, "account")) { /* must be the one it has */
         command.set |= SET_ACCOUNT;

@@ -1,7 +1,7 @@
 /* tool_import.c - `fealty import`: a file of customers and purchases into the books of a stopped node
  *
- * Every line becomes a command like any other, with an idempotency key made from the line, so a second run of the same
- * file changes nothing. The progress file beside the store only saves time after an interruption.
+ * Every line becomes a command like any other, with an idempotency key made from the line (an account needs none: there
+ * is one per customer and program), so a second run of the same file changes nothing. The progress file beside the store only saves time after an interruption.
  */
 #include "node/tools.h"
 
@@ -417,12 +417,13 @@ static errcode_t post(import_t *self, const import_row_t *row, import_kind_t kin
                          .customer = row->customer,
                          .program = program,
                          .key = key,
-                         .key_hash = hash_bytes(key.bytes, key.n),
                          .body_hash = *body_hash,
                          .rights = RIGHT_IMPORT | RIGHT_ADJUST};
     import_slot_t what = {
         .line = self->line, .offset_after = self->offset, .kind = kind, .points = row->points, .quiet = quiet};
 
+    if (key.n > 0)
+        command.key_hash = hash_bytes(key.bytes, key.n);
     if (kind == IMPORT_ACCOUNT) {
         command.points = quiet ? 0 : row->points;
         what.points = command.points;
@@ -469,14 +470,10 @@ static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *
         return ERR_NONE;
     }
     hash = hash_bytes(line, n);
+    /* An account is known by its customer and program: without a key of the line's own it needs none, and millions of
+     * key rows are saved. */
     if (row.enrol) {
-        char   customer[UUID_TEXT_BYTES + 1 + sizeof "import:"];
-        size_t at = sizeof "import:" - 1;
-
-        memcpy(customer, "import:", at);
-        uuid_format(&row.customer, customer + at);
-        hash_t body = hash_bytes(customer, strlen(customer));
-        rc = post(self, &row, IMPORT_ACCOUNT, program, text_of(customer), &body, true, err);
+        rc = post(self, &row, IMPORT_ACCOUNT, program, (text_t){NULL, 0}, &hash, true, err);
         if (rc != ERR_NONE)
             return rc;
     }
@@ -484,7 +481,9 @@ static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *
         self->window.counts.nothing++;
         return ERR_NONE;
     }
-    return post(self, &row, row.kind, program, row.key.n > 0 ? row.key : key_of_line(key, &hash), &hash, false, err);
+    if (row.key.n == 0 && row.kind != IMPORT_ACCOUNT)
+        row.key = key_of_line(key, &hash);
+    return post(self, &row, row.kind, program, row.key, &hash, false, err);
 }
 
 /* Only a hint: without it, or with a wrong one, known lines are replayed. */

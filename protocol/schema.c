@@ -6,28 +6,31 @@
 
 #include "protocol/schema_value.h"
 
-#define WHOLE_BODY "non_field_errors"
+#define WHOLE_BODY    "non_field_errors"
 #define TEXT_REQUIRED "This field is required."
 
 /* One object being checked: the body itself, or one element of a nested list. */
 typedef struct {
     const schema_check_t *check;
     const schema_table_t *table;
-    schema_errors_t      *errors;
-    buffer_t             *out;
-    const char           *outer; /* name of the nested field, NULL at the top */
-    int32_t               index;
-    bool                  first; /* no member written yet */
+    schema_errors_t *errors;
+    buffer_t *out;
+    const char *outer; /* name of the nested field, NULL at the top */
+    int32_t index;
+    bool first; /* no member written yet */
 } walk_t;
 
 static void walk_object(walk_t *self, const json_t *body, schema_mode_t mode);
 static void walk_nested(walk_t *self, const schema_field_t *field, const json_t *value);
-static void walk_later(walk_t *self, const schema_field_t *field, const char *spelling, const json_t *value);
+static void walk_later(walk_t *self, const schema_field_t *field, const char *spelling,
+                       const json_t *value);
 
-bool schema_check(const schema_check_t *check, const json_t *body, buffer_t *out, schema_errors_t *errors)
+bool schema_check(const schema_check_t *check, const json_t *body, buffer_t *out,
+                  schema_errors_t *errors)
 {
     static const json_t empty = {.type = JSON_OBJECT};
-    walk_t walk = {.check = check, .table = check->table, .errors = errors, .out = out, .index = -1};
+    walk_t walk = {
+        .check = check, .table = check->table, .errors = errors, .out = out, .index = -1};
 
     errors->count = 0;
     walk_object(&walk, body == NULL ? &empty : body, check->mode);
@@ -36,8 +39,8 @@ bool schema_check(const schema_check_t *check, const json_t *body, buffer_t *out
     return errors->count == 0;
 }
 
-const char *schema_check_text(const schema_field_t *field, const char *text, size_t bytes, arena_t *arena,
-                              buffer_t *out)
+const char *schema_check_text(const schema_field_t *field, const char *text, size_t bytes,
+                              arena_t *arena, buffer_t *out)
 {
     const schema_check_t check = {.mode = SCHEMA_UPDATE, .arena = arena};
     const json_t value = {.type = JSON_STRING, .text = text, .text_bytes = (uint32_t)bytes};
@@ -65,7 +68,8 @@ json_canonical_t schema_canonical(const schema_table_t *table, arena_t *arena)
     size_t numeric_count = 0;
 
     for (size_t i = 0; i < table->count; i++)
-        for (size_t k = 0; table->fields[i].aliases != NULL && table->fields[i].aliases[k] != NULL; k++)
+        for (size_t k = 0; table->fields[i].aliases != NULL && table->fields[i].aliases[k] != NULL;
+             k++)
             alias_count++;
     const char *(*alias)[2] = arena_alloc(arena, (alias_count + 1) * sizeof *alias);
     const char **numeric = arena_alloc(arena, (table->count + 1) * sizeof *numeric);
@@ -84,7 +88,7 @@ json_canonical_t schema_canonical(const schema_table_t *table, arena_t *arena)
     alias[alias_count][0] = NULL;
     alias[alias_count][1] = NULL;
     numeric[numeric_count] = NULL;
-    rules.alias = (const char *const (*)[2])alias;
+    rules.alias = (const char *const(*)[2])alias;
     rules.numeric = numeric;
     return rules;
 }
@@ -124,8 +128,8 @@ static void write_messages(const schema_errors_t *self, const schema_error_t *pl
     buffer_byte(out, '[');
     for (uint32_t i = 0; i < self->count; i++) {
         const schema_error_t *item = &self->items[i];
-        if (strcmp(item->field, place->field) != 0 || item->index != place->index
-            || !same(item->member, place->member))
+        if (strcmp(item->field, place->field) != 0 || item->index != place->index ||
+            !same(item->member, place->member))
             continue;
         if (!first)
             buffer_byte(out, ',');
@@ -136,7 +140,8 @@ static void write_messages(const schema_errors_t *self, const schema_error_t *pl
 }
 
 /* Members of one object inside a field: all entries of (field, index), each member once. */
-static void write_members(const schema_errors_t *self, const char *field, int32_t index, buffer_t *out)
+static void write_members(const schema_errors_t *self, const char *field, int32_t index,
+                          buffer_t *out)
 {
     bool first = true;
 
@@ -147,8 +152,8 @@ static void write_members(const schema_errors_t *self, const char *field, int32_
         if (item->member == NULL || item->index != index || strcmp(item->field, field) != 0)
             continue;
         for (uint32_t k = 0; k < i && !seen; k++)
-            seen = self->items[k].index == index && strcmp(self->items[k].field, field) == 0
-                && same(self->items[k].member, item->member);
+            seen = self->items[k].index == index && strcmp(self->items[k].field, field) == 0 &&
+                   same(self->items[k].member, item->member);
         if (seen)
             continue;
         if (!first)
@@ -201,7 +206,8 @@ void schema_errors_write(const schema_errors_t *self, buffer_t *out)
 
 /* --- objects --- */
 
-static const json_t *find_member(const json_t *body, const schema_field_t *field, const char **spelling)
+static const json_t *find_member(const json_t *body, const schema_field_t *field,
+                                 const char **spelling)
 {
     const json_t *value = json_member(body, field->name);
 
@@ -227,8 +233,9 @@ static void walk_object(walk_t *self, const json_t *body, schema_mode_t mode)
 {
     if (body->type != JSON_OBJECT) {
         report(self, WHOLE_BODY, NULL,
-               schema_message(self->check->arena, "Invalid data. Expected a dictionary, but got %s.",
-                       json_type_name(body->type)));
+               schema_message(self->check->arena,
+                              "Invalid data. Expected a dictionary, but got %s.",
+                              json_type_name(body->type)));
         return;
     }
     self->first = true;
@@ -246,7 +253,8 @@ static void walk_object(walk_t *self, const json_t *body, schema_mode_t mode)
     for (size_t i = 0; i < self->table->count; i++) {
         const schema_field_t *field = &self->table->fields[i];
         const char *spelling;
-        if ((field->flags & SCHEMA_READ_ONLY) || ((field->flags & SCHEMA_PARENT) && self->outer != NULL))
+        if ((field->flags & SCHEMA_READ_ONLY) ||
+            ((field->flags & SCHEMA_PARENT) && self->outer != NULL))
             continue;
         const json_t *value = find_member(body, field, &spelling);
         if (value == NULL) {
@@ -282,20 +290,25 @@ static void walk_nested(walk_t *self, const schema_field_t *field, const json_t 
     if (value->type != JSON_ARRAY) {
         report(self, field->name, WHOLE_BODY,
                schema_message(self->check->arena, "Expected a list of items but got type \"%s\".",
-                       json_type_name(value->type)));
+                              json_type_name(value->type)));
         return;
     }
     if (value->count > SCHEMA_NESTED_MAX) {
         report(self, field->name, WHOLE_BODY,
-               schema_message(self->check->arena, "Ensure this list has no more than %d elements.", SCHEMA_NESTED_MAX));
+               schema_message(self->check->arena, "Ensure this list has no more than %d elements.",
+                              SCHEMA_NESTED_MAX));
         return;
     }
     write_name(self, field->name);
     buffer_byte(self->out, '[');
     for (const json_t *child = value->child; child != NULL; child = child->next) {
         const json_t *id = json_member(child, "id");
-        walk_t inner = {.check = self->check, .table = field->nested, .errors = self->errors, .out = self->out,
-                        .outer = field->name, .index = index};
+        walk_t inner = {.check = self->check,
+                        .table = field->nested,
+                        .errors = self->errors,
+                        .out = self->out,
+                        .outer = field->name,
+                        .index = index};
         if (index > 0)
             buffer_byte(self->out, ',');
         /* What is new as a whole has no rows yet that an id could mean. */
@@ -308,7 +321,8 @@ static void walk_nested(walk_t *self, const schema_field_t *field, const json_t 
 
 /* What belongs to an engine that is not there is refused by name: stored and not acted on, it would be a promise that
  * nobody keeps. */
-static void walk_later(walk_t *self, const schema_field_t *field, const char *spelling, const json_t *value)
+static void walk_later(walk_t *self, const schema_field_t *field, const char *spelling,
+                       const json_t *value)
 {
     arena_t *arena = self->check->arena;
     const char *initial = field->initial == NULL ? "null" : field->initial;
@@ -320,23 +334,30 @@ static void walk_later(walk_t *self, const schema_field_t *field, const char *sp
         const json_t *inner = schema_value_unwrap(value, arena);
         if (inner->type == JSON_NULL && !(field->flags & SCHEMA_NULLABLE)) {
             fault = SCHEMA_TEXT_NULL;
-        } else if (inner->type == JSON_OBJECT && inner->count > 0 && initial[0] == '{'
-                   && strcmp(field->name, "engine_settings") == 0) {
+        } else if (inner->type == JSON_OBJECT && inner->count > 0 && initial[0] == '{' &&
+                   strcmp(field->name, "engine_settings") == 0) {
             /* api-resources 2.16: each key is named */
             for (const json_t *key = inner->child; key != NULL; key = key->next) {
                 const char *name = arena_copy(arena, key->name, key->name_bytes);
-                report(self, spelling, name == NULL ? "" : name, "This part of the engine is not in this build.");
+                report(self, spelling, name == NULL ? "" : name,
+                       "This part of the engine is not in this build.");
             }
             goto cleanup;
-        } else if (inner->type != JSON_NULL
-                   && ((inner->type != JSON_OBJECT && inner->type != JSON_ARRAY) || inner->count > 0)
-                   && !(inner->type == JSON_STRING && inner->text_bytes == 0)) {
-            fault = schema_message(arena, "This part of the engine is not in this build: only %s is accepted.", initial);
+        } else if (inner->type != JSON_NULL &&
+                   ((inner->type != JSON_OBJECT && inner->type != JSON_ARRAY) ||
+                    inner->count > 0) &&
+                   !(inner->type == JSON_STRING && inner->text_bytes == 0)) {
+            fault = schema_message(
+                arena, "This part of the engine is not in this build: only %s is accepted.",
+                initial);
         }
     } else {
         fault = schema_value_check(self->check, field, value, &wire);
-        if (fault == NULL && (wire.size != strlen(initial) || memcmp(wire.bytes, initial, wire.size) != 0))
-            fault = schema_message(arena, "This part of the engine is not in this build: only %s is accepted.", initial);
+        if (fault == NULL &&
+            (wire.size != strlen(initial) || memcmp(wire.bytes, initial, wire.size) != 0))
+            fault = schema_message(
+                arena, "This part of the engine is not in this build: only %s is accepted.",
+                initial);
     }
     if (fault != NULL) {
         report(self, spelling, NULL, fault);

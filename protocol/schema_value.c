@@ -13,27 +13,27 @@
 #include <stdio.h>
 
 #define MESSAGE_BYTES_MAX 256
-#define QUOTED_BYTES_MAX 64 /* of a client's value in a message */
+#define QUOTED_BYTES_MAX  64 /* of a client's value in a message */
 /* Below the reader's limit: stored values are read again inside an object that lies around them. */
 #define VALUE_DEPTH_MAX 60
 
-#define TEXT_BLANK "This field may not be blank."
-#define TEXT_NO_STRING "Not a valid string."
+#define TEXT_BLANK      "This field may not be blank."
+#define TEXT_NO_STRING  "Not a valid string."
 #define TEXT_NO_INTEGER "A valid integer is required."
-#define TEXT_NO_NUMBER "A valid number is required."
-#define TEXT_NO_BOOL "Must be a valid boolean."
-#define TEXT_NO_UUID "Must be a valid UUID."
-#define TEXT_NO_DATETIME                                                                           \
-    "Datetime has wrong format. Use one of these formats instead: "                                \
+#define TEXT_NO_NUMBER  "A valid number is required."
+#define TEXT_NO_BOOL    "Must be a valid boolean."
+#define TEXT_NO_UUID    "Must be a valid UUID."
+#define TEXT_NO_DATETIME                                            \
+    "Datetime has wrong format. Use one of these formats instead: " \
     "YYYY-MM-DDThh:mm[:ss[.uuuuuu]][+HH:MM|-HH:MM|Z]."
 #define TEXT_DATE_ONLY "Expected a datetime but got a date."
-#define TEXT_NO_DATE "Date has wrong format. Use one of these formats instead: YYYY-MM-DD."
-#define TEXT_NO_URL "Enter a valid URL."
-#define TEXT_NO_EMAIL "Enter a valid email address."
-#define TEXT_NUL "Null characters are not allowed."
-#define TEXT_NO_UTF8 "The text is not valid UTF-8."
-#define TEXT_NO_JSON "Value must be valid JSON."
-#define TEXT_DEEP "The value is nested too deeply."
+#define TEXT_NO_DATE   "Date has wrong format. Use one of these formats instead: YYYY-MM-DD."
+#define TEXT_NO_URL    "Enter a valid URL."
+#define TEXT_NO_EMAIL  "Enter a valid email address."
+#define TEXT_NUL       "Null characters are not allowed."
+#define TEXT_NO_UTF8   "The text is not valid UTF-8."
+#define TEXT_NO_JSON   "Value must be valid JSON."
+#define TEXT_DEEP      "The value is nested too deeply."
 
 const char *schema_message(arena_t *arena, const char *format, ...)
 {
@@ -45,7 +45,8 @@ const char *schema_message(arena_t *arena, const char *format, ...)
     va_end(arguments);
     if (bytes < 0)
         return "Not valid.";
-    const char *copy = arena_copy(arena, text, (size_t)bytes < sizeof text ? (size_t)bytes : sizeof text - 1);
+    const char *copy =
+        arena_copy(arena, text, (size_t)bytes < sizeof text ? (size_t)bytes : sizeof text - 1);
     return copy == NULL ? "Not valid." : copy;
 }
 
@@ -53,8 +54,8 @@ const json_t *schema_value_unwrap(const json_t *value, arena_t *arena)
 {
     json_t *parsed = NULL;
 
-    if (value->type != JSON_STRING || value->text_bytes > SCHEMA_VALUE_BYTES_MAX
-        || memchr("[{ \t\r\n", value->text_bytes ? value->text[0] : 'x', 6) == NULL)
+    if (value->type != JSON_STRING || value->text_bytes > SCHEMA_VALUE_BYTES_MAX ||
+        memchr("[{ \t\r\n", value->text_bytes ? value->text[0] : 'x', 6) == NULL)
         return value;
     if (json_parse(&parsed, arena, value->text, value->text_bytes, NULL) != ERR_NONE)
         return value;
@@ -63,7 +64,7 @@ const json_t *schema_value_unwrap(const json_t *value, arena_t *arena)
 
 typedef struct {
     const char *bytes;
-    size_t      n;
+    size_t n;
 } span_t;
 
 static bool is_blank(char c)
@@ -101,8 +102,8 @@ static int64_t code_points(span_t text)
                 return -1;
             point = point << 6 | (next & 0x3Fu);
         }
-        if ((more == 2 && point < 0x800) || (more == 3 && point < 0x10000) || point > 0x10FFFF
-            || (point >= 0xD800 && point <= 0xDFFF))
+        if ((more == 2 && point < 0x800) || (more == 3 && point < 0x10000) || point > 0x10FFFF ||
+            (point >= 0xD800 && point <= 0xDFFF))
             return -1;
         i += more + 1;
     }
@@ -125,8 +126,8 @@ static const char *quoted(arena_t *arena, span_t text)
     return copy == NULL ? "" : copy;
 }
 
-static const char *check_integer(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                                 buffer_t *out)
+static const char *check_integer(const schema_check_t *check, const schema_field_t *field,
+                                 const json_t *value, buffer_t *out)
 {
     bool is_big = field->type == SCHEMA_BIG;
     int128_t least = field->type == SCHEMA_COUNT ? 0 : is_big ? INT64_MIN : -(int128_t)POINTS_MAX;
@@ -136,18 +137,22 @@ static const char *check_integer(const schema_check_t *check, const schema_field
     if (value->type != JSON_NUMBER && value->type != JSON_STRING)
         return TEXT_NO_INTEGER;
     span_t text = trimmed(value);
-    if (decimal_parse(&number, text.bytes, text.n, 38, 0, value->type == JSON_NUMBER, NULL) != ERR_NONE)
+    if (decimal_parse(&number, text.bytes, text.n, 38, 0, value->type == JSON_NUMBER, NULL) !=
+        ERR_NONE)
         return TEXT_NO_INTEGER;
     if (number.value < least)
-        return schema_message(check->arena, "Ensure this value is greater than or equal to %" PRId64 ".", (int64_t)least);
+        return schema_message(check->arena,
+                              "Ensure this value is greater than or equal to %" PRId64 ".",
+                              (int64_t)least);
     if (number.value > most)
-        return schema_message(check->arena, "Ensure this value is less than or equal to %" PRId64 ".", (int64_t)most);
+        return schema_message(
+            check->arena, "Ensure this value is less than or equal to %" PRId64 ".", (int64_t)most);
     json_write_i64(out, (int64_t)number.value);
     return NULL;
 }
 
-static const char *check_decimal(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                                 buffer_t *out)
+static const char *check_decimal(const schema_check_t *check, const schema_field_t *field,
+                                 const json_t *value, buffer_t *out)
 {
     decimal_t number, bound;
     char text_out[DECIMAL_TEXT_MAX];
@@ -156,28 +161,38 @@ static const char *check_decimal(const schema_check_t *check, const schema_field
         return TEXT_NO_NUMBER;
     span_t text = trimmed(value);
     bool exponent = value->type == JSON_NUMBER;
-    errcode_t rc = decimal_parse(&number, text.bytes, text.n, field->size, field->scale, exponent, NULL);
+    errcode_t rc =
+        decimal_parse(&number, text.bytes, text.n, field->size, field->scale, exponent, NULL);
     if (rc == ERR_INVALID)
         return TEXT_NO_NUMBER;
     if (rc != ERR_NONE) {
-        if (decimal_parse(&number, text.bytes, text.n, 38, field->scale, exponent, NULL) == ERR_NONE)
-            return schema_message(check->arena, "Ensure that there are no more than %d digits before the decimal point.",
-                           field->size - field->scale);
-        if (decimal_parse(&number, text.bytes, text.n, 38, DECIMAL_SCALE_MAX, exponent, NULL) == ERR_NONE)
-            return schema_message(check->arena, "Ensure that there are no more than %d decimal places.", field->scale);
-        return schema_message(check->arena, "Ensure that there are no more than %d digits in total.", field->size);
+        if (decimal_parse(&number, text.bytes, text.n, 38, field->scale, exponent, NULL) ==
+            ERR_NONE)
+            return schema_message(
+                check->arena,
+                "Ensure that there are no more than %d digits before the decimal point.",
+                field->size - field->scale);
+        if (decimal_parse(&number, text.bytes, text.n, 38, DECIMAL_SCALE_MAX, exponent, NULL) ==
+            ERR_NONE)
+            return schema_message(check->arena,
+                                  "Ensure that there are no more than %d decimal places.",
+                                  field->scale);
+        return schema_message(
+            check->arena, "Ensure that there are no more than %d digits in total.", field->size);
     }
     if (field->minimum != NULL) {
-        INVARIANT(decimal_parse(&bound, field->minimum, strlen(field->minimum), 38, field->scale, false, NULL)
-                  == ERR_NONE);
+        INVARIANT(decimal_parse(&bound, field->minimum, strlen(field->minimum), 38, field->scale,
+                                false, NULL) == ERR_NONE);
         if (number.value < bound.value)
-            return schema_message(check->arena, "Ensure this value is greater than or equal to %s.", field->minimum);
+            return schema_message(check->arena, "Ensure this value is greater than or equal to %s.",
+                                  field->minimum);
     }
     if (field->maximum != NULL) {
-        INVARIANT(decimal_parse(&bound, field->maximum, strlen(field->maximum), 38, field->scale, false, NULL)
-                  == ERR_NONE);
+        INVARIANT(decimal_parse(&bound, field->maximum, strlen(field->maximum), 38, field->scale,
+                                false, NULL) == ERR_NONE);
         if (number.value > bound.value)
-            return schema_message(check->arena, "Ensure this value is less than or equal to %s.", field->maximum);
+            return schema_message(check->arena, "Ensure this value is less than or equal to %s.",
+                                  field->maximum);
     }
     json_write_string(out, text_out, decimal_format(&number, text_out));
     return NULL;
@@ -216,8 +231,8 @@ static bool is_email(span_t text)
         if ((uint8_t)*c <= ' ' || strchr("()<>,;:\\\"[]\x7f", *c) != NULL)
             return false;
     for (const char *c = at + 1; c < text.bytes + text.n; c++) {
-        bool letter = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z')
-                   || (uint8_t)*c >= 0x80;
+        bool letter = (*c >= '0' && *c <= '9') || (*c >= 'a' && *c <= 'z') ||
+                      (*c >= 'A' && *c <= 'Z') || (uint8_t)*c >= 0x80;
         if (*c == '.') {
             if (label == 0 || c[-1] == '-')
                 return false;
@@ -232,8 +247,8 @@ static bool is_email(span_t text)
     return dotted && label > 0 && text.bytes[text.n - 1] != '-';
 }
 
-static const char *check_string(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                                buffer_t *out)
+static const char *check_string(const schema_check_t *check, const schema_field_t *field,
+                                const json_t *value, buffer_t *out)
 {
     /* Numbers are read as text, as the existing API does; true and lists are mistakes. */
     if (value->type != JSON_STRING && value->type != JSON_NUMBER)
@@ -247,9 +262,11 @@ static const char *check_string(const schema_check_t *check, const schema_field_
     if (length == 0 && !(field->flags & SCHEMA_BLANK))
         return TEXT_BLANK;
     if (field->size > 0 && length > field->size)
-        return schema_message(check->arena, "Ensure this field has no more than %u characters.", (unsigned)field->size);
+        return schema_message(check->arena, "Ensure this field has no more than %u characters.",
+                              (unsigned)field->size);
     if (text.n > SCHEMA_VALUE_BYTES_MAX)
-        return schema_message(check->arena, "Ensure this field has no more than %d bytes.", SCHEMA_VALUE_BYTES_MAX);
+        return schema_message(check->arena, "Ensure this field has no more than %d bytes.",
+                              SCHEMA_VALUE_BYTES_MAX);
     if (field->type == SCHEMA_URL && length > 0 && !is_url(text))
         return TEXT_NO_URL;
     if (field->type == SCHEMA_EMAIL && length > 0 && !is_email(text))
@@ -313,7 +330,8 @@ static const char *check_time(const schema_field_t *field, const json_t *value, 
         return NULL;
     }
     if (instant_parse(&at_us, text.bytes, text.n, false, NULL) != ERR_NONE)
-        return instant_parse(&at_us, text.bytes, text.n, true, NULL) == ERR_NONE ? TEXT_DATE_ONLY : TEXT_NO_DATETIME;
+        return instant_parse(&at_us, text.bytes, text.n, true, NULL) == ERR_NONE ? TEXT_DATE_ONLY
+                                                                                 : TEXT_NO_DATETIME;
     json_write_string(out, text_out, instant_format(at_us, text_out));
     return NULL;
 }
@@ -333,8 +351,8 @@ static const char *check_uuid(const json_t *value, buffer_t *out)
     return NULL;
 }
 
-static const char *check_foreign(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                                 buffer_t *out)
+static const char *check_foreign(const schema_check_t *check, const schema_field_t *field,
+                                 const json_t *value, buffer_t *out)
 {
     decimal_t number;
     span_t text = {"", 0};
@@ -342,20 +360,23 @@ static const char *check_foreign(const schema_check_t *check, const schema_field
 
     if (good) {
         text = trimmed(value);
-        good = decimal_parse(&number, text.bytes, text.n, 38, 0, value->type == JSON_NUMBER, NULL) == ERR_NONE;
+        good = decimal_parse(&number, text.bytes, text.n, 38, 0, value->type == JSON_NUMBER,
+                             NULL) == ERR_NONE;
     }
     if (!good)
         return schema_message(check->arena, "Incorrect type. Expected pk value, received %s.",
-                       value->type == JSON_NUMBER ? "float" : json_type_name(value->type));
-    if (number.value <= 0 || number.value > (int128_t)POINTS_MAX
-        || (check->lookup != NULL && !check->lookup(check->state, field->resource, (uint64_t)number.value)))
-        return schema_message(check->arena, "Invalid pk \"%s\" - object does not exist.", quoted(check->arena, text));
+                              value->type == JSON_NUMBER ? "float" : json_type_name(value->type));
+    if (number.value <= 0 || number.value > (int128_t)POINTS_MAX ||
+        (check->lookup != NULL &&
+         !check->lookup(check->state, field->resource, (uint64_t)number.value)))
+        return schema_message(check->arena, "Invalid pk \"%s\" - object does not exist.",
+                              quoted(check->arena, text));
     json_write_i64(out, (int64_t)number.value);
     return NULL;
 }
 
-static const char *check_enum(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                              buffer_t *out)
+static const char *check_enum(const schema_check_t *check, const schema_field_t *field,
+                              const json_t *value, buffer_t *out)
 {
     span_t text = {"", 0};
 
@@ -370,7 +391,8 @@ static const char *check_enum(const schema_check_t *check, const schema_field_t 
             return NULL;
         }
     }
-    return schema_message(check->arena, "\"%s\" is not a valid choice.", quoted(check->arena, text));
+    return schema_message(check->arena, "\"%s\" is not a valid choice.",
+                          quoted(check->arena, text));
 }
 
 /* Recursion is bounded by the reader's limit. */
@@ -410,15 +432,16 @@ static const char *check_json(const schema_check_t *check, const json_t *value, 
         return TEXT_NO_JSON;
     json_write(out, value);
     if (out->size - start > SCHEMA_VALUE_BYTES_MAX)
-        return schema_message(check->arena, "Ensure this field has no more than %d bytes.", SCHEMA_VALUE_BYTES_MAX);
+        return schema_message(check->arena, "Ensure this field has no more than %d bytes.",
+                              SCHEMA_VALUE_BYTES_MAX);
     return NULL;
 }
 
-const char *schema_value_check(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                               buffer_t *out)
+const char *schema_value_check(const schema_check_t *check, const schema_field_t *field,
+                               const json_t *value, buffer_t *out)
 {
-    bool is_text = field->type == SCHEMA_STRING || field->type == SCHEMA_TEXT || field->type == SCHEMA_URL
-                || field->type == SCHEMA_EMAIL;
+    bool is_text = field->type == SCHEMA_STRING || field->type == SCHEMA_TEXT ||
+                   field->type == SCHEMA_URL || field->type == SCHEMA_EMAIL;
     bool is_null = value->type == JSON_NULL;
 
     /* Forms cannot say null: they send nothing. */
@@ -436,30 +459,20 @@ const char *schema_value_check(const schema_check_t *check, const schema_field_t
     switch (field->type) {
     case SCHEMA_INT:
     case SCHEMA_COUNT:
-    case SCHEMA_BIG:
-        return check_integer(check, field, value, out);
-    case SCHEMA_DECIMAL:
-        return check_decimal(check, field, value, out);
+    case SCHEMA_BIG: return check_integer(check, field, value, out);
+    case SCHEMA_DECIMAL: return check_decimal(check, field, value, out);
     case SCHEMA_STRING:
     case SCHEMA_TEXT:
     case SCHEMA_URL:
-    case SCHEMA_EMAIL:
-        return check_string(check, field, value, out);
-    case SCHEMA_BOOL:
-        return check_bool(value, out);
+    case SCHEMA_EMAIL: return check_string(check, field, value, out);
+    case SCHEMA_BOOL: return check_bool(value, out);
     case SCHEMA_DATETIME:
-    case SCHEMA_DATE:
-        return check_time(field, value, out);
-    case SCHEMA_UUID:
-        return check_uuid(value, out);
-    case SCHEMA_JSON:
-        return check_json(check, value, out);
-    case SCHEMA_FOREIGN:
-        return check_foreign(check, field, value, out);
-    case SCHEMA_ENUM:
-        return check_enum(check, field, value, out);
-    case SCHEMA_NESTED:
-        break;
+    case SCHEMA_DATE: return check_time(field, value, out);
+    case SCHEMA_UUID: return check_uuid(value, out);
+    case SCHEMA_JSON: return check_json(check, value, out);
+    case SCHEMA_FOREIGN: return check_foreign(check, field, value, out);
+    case SCHEMA_ENUM: return check_enum(check, field, value, out);
+    case SCHEMA_NESTED: break;
     }
     INVARIANT(field->type != SCHEMA_NESTED); /* walk_nested() does these */
     return TEXT_NO_JSON;

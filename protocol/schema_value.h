@@ -12,11 +12,11 @@
 
 #include "protocol/schema.h"
 
-#define SCHEMA_TEXT_NULL "This field may not be null."
+#define SCHEMA_TEXT_NULL    "This field may not be null."
 #define SCHEMA_TEXT_NO_ROOM "The value is too large."
 
-const char *schema_value_check(const schema_check_t *check, const schema_field_t *field, const json_t *value,
-                               buffer_t *out);
+const char *schema_value_check(const schema_check_t *check, const schema_field_t *field,
+                               const json_t *value, buffer_t *out);
 /* The parsed form of a string that holds a JSON object or list; else the value itself. */
 const json_t *schema_value_unwrap(const json_t *value, arena_t *arena);
 /* Formats into the arena; a constant when it is full. */

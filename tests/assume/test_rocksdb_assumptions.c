@@ -12,9 +12,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#define SHARED_BYTES 1024
 
 enum { MODE_TORN_TAIL = 0, MODE_POINT_IN_TIME = 2 };
 
@@ -54,33 +57,56 @@ static rocksdb_t *open_database(const char *path, int mode, rocksdb_options_t **
     return rocksdb_open(*options, path, message);
 }
 
-/* Rows k0000.. in synced writes of their own, then _exit as a killed process would. */
-static void write_and_die(int count, size_t value_bytes)
+/* Each use of RocksDB gets a process of its own, which ends as a killed one would: a child that is forked after the
+ * library started its threads would wait for ever for theirs. Returns what the function returned. */
+static int in_child(int (*run)(const void *state), const void *state)
 {
-    pid_t child = fork();
+    int ends[2];
+    int result;
     int status;
+    pid_t child;
 
+    if (pipe(ends) != 0 || (child = fork()) < 0)
+        exit(2);
     if (child == 0) {
-        rocksdb_options_t *options;
-        rocksdb_writeoptions_t *synced = rocksdb_writeoptions_create();
-        char *message;
-        rocksdb_t *db = open_database(directory, MODE_TORN_TAIL, &options, &message);
-        char *value = malloc(value_bytes);
-
-        memset(value, 'v', value_bytes);
-        rocksdb_writeoptions_set_sync(synced, 1);
-        for (int i = 0; i < count && message == NULL; i++) {
-            char key[16];
-
-            (void)snprintf(key, sizeof key, "k%04d", i);
-            rocksdb_put(db, synced, key, strlen(key), value, value_bytes, &message);
-        }
-        _exit(message != NULL);
+        result = run(state);
+        _exit(write(ends[1], &result, sizeof result) != (ssize_t)sizeof result);
     }
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0) {
-        printf("FAIL  the writing child ended badly\n");
+    (void)close(ends[1]);
+    if (read(ends[0], &result, sizeof result) != (ssize_t)sizeof result || waitpid(child, &status, 0) != child ||
+        status != 0) {
+        printf("FAIL  a child ended badly\n");
         exit(2);
     }
+    (void)close(ends[0]);
+    return result;
+}
+
+/* Rows k0000.. in synced writes of their own. */
+static int write_rows(const void *state)
+{
+    const int count = *(const int *)state;
+    char value[100];
+    rocksdb_options_t *options;
+    rocksdb_writeoptions_t *synced = rocksdb_writeoptions_create();
+    char *message;
+    rocksdb_t *db = open_database(directory, MODE_TORN_TAIL, &options, &message);
+
+    memset(value, 'v', sizeof value);
+    rocksdb_writeoptions_set_sync(synced, 1);
+    for (int i = 0; i < count && message == NULL; i++) {
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "k%04d", i);
+        rocksdb_put(db, synced, key, strlen(key), value, sizeof value, &message);
+    }
+    return message != NULL;
+}
+
+static void write_and_die(int count)
+{
+    if (in_child(write_rows, &count) != 0)
+        exit(2);
 }
 
 static bool log_file(char *path, size_t n)
@@ -128,48 +154,55 @@ static void damage_log(off_t at, const void *bytes, size_t n)
     (void)close(fd);
 }
 
-/* How many of the rows k0000.. are there, -1 when the database does not open. */
-static int surviving(const char *path, int mode, int count)
+typedef struct {
+    const char *path;
+    int mode;
+    int count;
+} survey_t;
+
+static int count_rows(const void *state)
 {
+    const survey_t *survey = state;
     rocksdb_options_t *options;
     char *message;
-    rocksdb_t *db = open_database(path, mode, &options, &message);
-    rocksdb_readoptions_t *read = rocksdb_readoptions_create();
+    rocksdb_t *db = open_database(survey->path, survey->mode, &options, &message);
+    rocksdb_readoptions_t *read_options = rocksdb_readoptions_create();
     int found = 0;
 
-    if (message != NULL) {
-        rocksdb_free(message);
-        rocksdb_readoptions_destroy(read);
-        rocksdb_options_destroy(options);
+    if (message != NULL)
         return -1;
-    }
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < survey->count && message == NULL; i++) {
         char key[16];
         size_t n;
         char *value;
 
         (void)snprintf(key, sizeof key, "k%04d", i);
-        value = rocksdb_get(db, read, key, strlen(key), &n, &message);
+        value = rocksdb_get(db, read_options, key, strlen(key), &n, &message);
         found += value != NULL;
         rocksdb_free(value);
     }
-    rocksdb_close(db);
-    rocksdb_readoptions_destroy(read);
-    rocksdb_options_destroy(options);
-    return found;
+    return message == NULL ? found : -1;
+}
+
+/* How many of the rows k0000.. are there, -1 when the database does not open. */
+static int surviving(const char *path, int mode, int count)
+{
+    survey_t survey = {path, mode, count};
+
+    return in_child(count_rows, &survey);
 }
 
 static void synced_writes(void)
 {
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     expect(surviving(directory, MODE_TORN_TAIL, 200) == 200, "synced writes survive a process that ends at once");
 }
 
 static void torn_tail(void)
 {
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     cut_log(3);
     expect(surviving(directory, MODE_TORN_TAIL, 200) == 199, "mode 0 drops a torn last record and nothing else");
 }
@@ -177,7 +210,7 @@ static void torn_tail(void)
 static void damage_in_the_middle(void)
 {
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     damage_log(log_size() / 2, "\xff\x00\xff", 3);
     expect(surviving(directory, MODE_TORN_TAIL, 200) == -1, "mode 0 refuses a flipped byte in the middle");
 }
@@ -187,7 +220,7 @@ static void damage_and_point_in_time(void)
     int found;
 
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     damage_log(log_size() / 2, "\xff\x00\xff", 3);
     found = surviving(directory, MODE_POINT_IN_TIME, 200);
     expect(found > 50 && found < 150, "mode 2 opens after damage and silently drops what stands behind it");
@@ -217,7 +250,7 @@ static void zeroes(void)
     static const char zero[1000];
 
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     damage_log(record_start(100), zero, sizeof zero);
     expect(surviving(directory, MODE_TORN_TAIL, 200) == 100,
            "weakness: mode 0 silently skips zeroes and what follows them in a block");
@@ -228,7 +261,7 @@ static void damaged_length(void)
     static const uint8_t length[2] = {0xff, 0x7f};
 
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     damage_log(record_start(100) + 4, length, sizeof length);
     expect(surviving(directory, MODE_TORN_TAIL, 200) == 100,
            "weakness: mode 0 takes a damaged length near the end for a torn tail");
@@ -264,89 +297,84 @@ static bool put_row(rocksdb_t *db, rocksdb_column_family_handle_t *column, int i
     return message == NULL;
 }
 
-static void shortened_earlier_file(void)
+static int write_two_files(const void *state)
 {
     rocksdb_column_family_handle_t *columns[2];
-    rocksdb_readoptions_t *read = rocksdb_readoptions_create();
-    char first[1024];
+    rocksdb_flushoptions_t *wait = rocksdb_flushoptions_create();
+    char *first = (char *)(uintptr_t)state; /* shared memory */
     char *message;
-    struct stat status_of_first;
-    rocksdb_t *db;
-    pid_t child;
-    int status;
+    rocksdb_t *db = open_two(columns, &message);
+
+    if (message != NULL || !put_row(db, columns[0], 9999) || !log_file(first, SHARED_BYTES))
+        return 1;
+    for (int i = 0; i < 100; i++)
+        if (!put_row(db, columns[1], i))
+            return 1;
+    rocksdb_flush_cf(db, wait, columns[0], &message);
+    for (int i = 100; i < 200; i++)
+        if (message != NULL || !put_row(db, columns[1], i))
+            return 1;
+    return 0;
+}
+
+static int count_two(const void *state)
+{
+    rocksdb_column_family_handle_t *columns[2];
+    rocksdb_readoptions_t *read_options = rocksdb_readoptions_create();
+    char *message;
+    rocksdb_t *db = open_two(columns, &message);
     int found = 0;
 
-    fresh();
-    child = fork();
-    if (child == 0) {
-        rocksdb_flushoptions_t *wait = rocksdb_flushoptions_create();
-        char path[1024];
-        FILE *note;
-
-        db = open_two(columns, &message);
-        if (message != NULL || !put_row(db, columns[0], 9999) || !log_file(first, sizeof first))
-            _exit(1);
-        for (int i = 0; i < 100; i++)
-            if (!put_row(db, columns[1], i))
-                _exit(1);
-        rocksdb_flush_cf(db, wait, columns[0], &message);
-        for (int i = 100; i < 200; i++)
-            if (message != NULL || !put_row(db, columns[1], i))
-                _exit(1);
-        (void)snprintf(path, sizeof path, "%s/first", directory);
-        note = fopen(path, "w");
-        if (note == NULL || fputs(first, note) < 0 || fclose(note) != 0)
-            _exit(1);
-        _exit(0);
-    }
-    if (child < 0 || waitpid(child, &status, 0) != child || status != 0)
-        exit(2);
-    (void)snprintf(first, sizeof first, "%s/first", directory);
-    FILE *note = fopen(first, "r");
-    if (note == NULL || fgets(first, sizeof first, note) == NULL || fclose(note) != 0 ||
-        stat(first, &status_of_first) != 0 || truncate(first, status_of_first.st_size - 40) != 0)
-        exit(2);
-    db = open_two(columns, &message);
+    (void)state;
     for (int i = 0; i < 200 && message == NULL; i++) {
         char key[16];
         size_t n;
         char *value;
 
         (void)snprintf(key, sizeof key, "k%04d", i);
-        value = rocksdb_get_cf(db, read, columns[1], key, strlen(key), &n, &message);
+        value = rocksdb_get_cf(db, read_options, columns[1], key, strlen(key), &n, &message);
         found += value != NULL;
         rocksdb_free(value);
     }
-    expect(message == NULL && found < 200 && found > 190,
+    return message == NULL ? found : -1;
+}
+
+static void shortened_earlier_file(void)
+{
+    char *first = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct stat status;
+
+    fresh();
+    if (first == MAP_FAILED || in_child(write_two_files, first) != 0)
+        exit(2);
+    if (stat(first, &status) != 0 || truncate(first, status.st_size - 3) != 0)
+        exit(2);
+    expect(in_child(count_two, NULL) == 199,
            "weakness: mode 0 takes a shortened file for a torn tail although a later file follows");
-    rocksdb_readoptions_destroy(read);
-    if (message == NULL) {
-        rocksdb_column_family_handle_destroy(columns[0]);
-        rocksdb_column_family_handle_destroy(columns[1]);
-        rocksdb_close(db);
-    }
+    (void)munmap(first, SHARED_BYTES);
+}
+
+static int make_checkpoint(const void *state)
+{
+    rocksdb_options_t *options;
+    char *message;
+    rocksdb_t *db = open_database(directory, MODE_TORN_TAIL, &options, &message);
+    rocksdb_checkpoint_t *maker = message == NULL ? rocksdb_checkpoint_object_create(db, &message) : NULL;
+
+    if (maker != NULL)
+        rocksdb_checkpoint_create(maker, state, 0, &message);
+    return message != NULL;
 }
 
 static void checkpoint(void)
 {
     char copy[600];
-    rocksdb_options_t *options;
-    char *message;
-    rocksdb_t *db;
-    rocksdb_checkpoint_t *maker;
 
     fresh();
-    write_and_die(200, 100);
+    write_and_die(200);
     (void)snprintf(copy, sizeof copy, "%s/copy", directory);
-    db = open_database(directory, MODE_TORN_TAIL, &options, &message);
-    maker = message == NULL ? rocksdb_checkpoint_object_create(db, &message) : NULL;
-    if (maker != NULL)
-        rocksdb_checkpoint_create(maker, copy, 0, &message);
-    expect(message == NULL && surviving(copy, MODE_TORN_TAIL, 200) == 200,
+    expect(in_child(make_checkpoint, copy) == 0 && surviving(copy, MODE_TORN_TAIL, 200) == 200,
            "a checkpoint of an open database opens as a database of its own");
-    rocksdb_checkpoint_object_destroy(maker);
-    rocksdb_close(db);
-    rocksdb_options_destroy(options);
 }
 
 int main(void)

@@ -76,6 +76,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     link_header_t header;
     unpack_t in;
     uint32_t count = 0;
+    bool good = true;
 
     if (again.max == 0)
         buffer_init(&again, LINK_BODY_BYTES_MAX);
@@ -86,10 +87,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
                              .body_bytes = (uint32_t)(n - 1),
                              .crc = crc32c(0, bytes + 1, n - 1)};
     in = unpack_from(bytes + 1, n - 1);
-    while (!unpack_done(&in) && read_item(header.kind, &in))
-        count++;
+    while (good && !unpack_done(&in)) {
+        good = read_item(header.kind, &in);
+        count += good;
+    }
     /* The check of the whole agrees with reading item by item. */
-    if (count > 0 && unpack_done(&in)) {
+    if (count > 0 && good) {
         header.count = count;
         INVARIANT(link_frame_check(&header, bytes + 1, n - 1, NULL) == ERR_NONE);
         header.count = count + 1;

@@ -12,9 +12,11 @@ static bool odd_ids_exist(void *state, uint8_t resource, uint64_t id)
     return id % 2 == 1;
 }
 
-static void check(const schema_table_t *table, schema_mode_t mode, const json_t *body, arena_t *arena)
+static void check(const schema_table_t *table, schema_mode_t mode, const json_t *body,
+                  arena_t *arena)
 {
-    const schema_check_t rules = {.table = table, .mode = mode, .lookup = odd_ids_exist, .arena = arena};
+    const schema_check_t rules = {
+        .table = table, .mode = mode, .lookup = odd_ids_exist, .arena = arena};
     schema_errors_t errors;
     buffer_t first, second;
     json_t *again;
@@ -22,7 +24,8 @@ static void check(const schema_table_t *table, schema_mode_t mode, const json_t 
     buffer_init(&first, 4u * 1024 * 1024);
     buffer_init(&second, 4u * 1024 * 1024);
     if (schema_check(&rules, body, &first, &errors)) {
-        INVARIANT(json_parse(&again, arena, (const char *)first.bytes, first.size, NULL) == ERR_NONE);
+        INVARIANT(json_parse(&again, arena, (const char *)first.bytes, first.size, NULL) ==
+                  ERR_NONE);
         INVARIANT(schema_check(&rules, again, &second, &errors));
         INVARIANT(first.size == second.size);
         INVARIANT(memcmp(first.bytes, second.bytes, first.size) == 0);
@@ -30,7 +33,8 @@ static void check(const schema_table_t *table, schema_mode_t mode, const json_t 
         INVARIANT(errors.count > 0);
         schema_errors_write(&errors, &second);
         INVARIANT(!second.failed);
-        INVARIANT(json_parse(&again, arena, (const char *)second.bytes, second.size, NULL) == ERR_NONE);
+        INVARIANT(json_parse(&again, arena, (const char *)second.bytes, second.size, NULL) ==
+                  ERR_NONE);
     }
     buffer_free(&first);
     buffer_free(&second);
@@ -38,8 +42,8 @@ static void check(const schema_table_t *table, schema_mode_t mode, const json_t 
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    static const schema_table_t *const tables[] = {&schema_programs, &schema_tiers, &schema_users, &schema_accounts,
-                                                   &schema_transactions};
+    static const schema_table_t *const tables[] = {&schema_programs, &schema_tiers, &schema_users,
+                                                   &schema_accounts, &schema_transactions};
     arena_t arena;
     json_t *body;
 
@@ -57,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
             if (table->fields[i].type == SCHEMA_NESTED)
                 continue;
             buffer_init(&wire, 1024 * 1024);
-            (void)schema_check_text(&table->fields[i], (const char *)bytes + 1, n - 1, &arena, &wire);
+            (void)schema_check_text(&table->fields[i], (const char *)bytes + 1, n - 1, &arena,
+                                    &wire);
             buffer_free(&wire);
         }
     }

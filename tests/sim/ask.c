@@ -199,6 +199,19 @@ uint64_t ask_done(world_t *world, command_t command)
 
 /* ---- reading ---- */
 
+bool same_lots(const account_t *a, const account_t *b)
+{
+    if (a->lot_count != b->lot_count || a->overflow_lots != b->overflow_lots)
+        return false;
+    for (uint32_t i = 0; i < a->lot_count; i++) {
+        const lot_t *x = &a->lots[i], *y = &b->lots[i];
+        if (x->id != y->id || x->part != y->part || x->original != y->original || x->active != y->active
+            || x->activated_us != y->activated_us || x->expires_us != y->expires_us)
+            return false;
+    }
+    return true;
+}
+
 points_t read_balance(world_t *world, uint64_t account)
 {
     account_t row;

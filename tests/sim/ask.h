@@ -45,6 +45,7 @@ bool      ask_refused(world_t *world, command_t command, unsigned http, const ch
 uint64_t  ask_done(world_t *world, command_t command);
 bool      text_is(text_t text, const char *expected);
 
+bool     same_lots(const account_t *a, const account_t *b); /* those in the rows of the accounts */
 points_t read_balance(world_t *world, uint64_t account);
 /* An entry, hidden or not, with its texts in *bytes. false: there is none. */
 bool     read_entry(world_t *world, uint64_t id, entry_t *out, buffer_t *bytes);

@@ -109,7 +109,7 @@ void world_account(world_t *self, uint64_t account, account_t *out)
 
 bool world_books_hold(world_t *self, uint64_t account, err_t *err)
 {
-    query_t          query = {.kind = QUERY_RECONCILE, .account = account};
+    query_t          query = {.kind = QUERY_RECONCILE, .account = account, .set = QUERY_DELETED};
     buffer_t         bytes;
     answer_t         answer;
     reconciliation_t figures;

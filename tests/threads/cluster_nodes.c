@@ -17,16 +17,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define NODES      3
-#define PARTITIONS 16
+#define NODES       3
+#define PARTITIONS  16
 #define PATIENCE_US INT64_C(20000000)
 
-#define CHECK(condition)                                                         \
-    do {                                                                         \
-        if (!(condition)) {                                                      \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-            exit(1);                                                             \
-        }                                                                        \
+#define CHECK(condition)                                                    \
+    do {                                                                    \
+        if (!(condition)) {                                                 \
+            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+            exit(1);                                                        \
+        }                                                                   \
     } while (0)
 
 /* --- stand-in for a shard -------------------------------------------------------------------------- */
@@ -185,16 +185,16 @@ static void rest(void)
     (void)poll(NULL, 0, 2);
 }
 
-#define EVENTUALLY(condition)                                                    \
-    do {                                                                         \
-        int64_t until_us = boot_now() + PATIENCE_US;                             \
-        while (!(condition)) {                                                   \
-            if (boot_now() >= until_us) {                                        \
+#define EVENTUALLY(condition)                                                          \
+    do {                                                                               \
+        int64_t until_us = boot_now() + PATIENCE_US;                                   \
+        while (!(condition)) {                                                         \
+            if (boot_now() >= until_us) {                                              \
                 fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #condition); \
-                exit(1);                                                         \
-            }                                                                    \
-            rest();                                                              \
-        }                                                                        \
+                exit(1);                                                               \
+            }                                                                          \
+            rest();                                                                    \
+        }                                                                              \
     } while (0)
 
 /* A port that is free now, below those that the system gives to outgoing connections: a dealer that dials a port where
@@ -329,8 +329,7 @@ static uint16_t partition_of_node(int node)
 static errcode_t ask_within(int node, uint16_t partition, const char *command, char answer[256],
                             err_t *err, int64_t timeout_us)
 {
-    request_t *request =
-        request_new(partition, command, strlen(command), wall_now() + timeout_us);
+    request_t *request = request_new(partition, command, strlen(command), wall_now() + timeout_us);
     waiter_t waiter;
     errcode_t rc;
 
@@ -351,7 +350,8 @@ static errcode_t ask_within(int node, uint16_t partition, const char *command, c
     return rc;
 }
 
-static errcode_t ask(int node, uint16_t partition, const char *command, char answer[256], err_t *err)
+static errcode_t ask(int node, uint16_t partition, const char *command, char answer[256],
+                     err_t *err)
 {
     return ask_within(node, partition, command, answer, err, PATIENCE_US);
 }

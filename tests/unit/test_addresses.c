@@ -40,10 +40,10 @@ Test(addresses, are_host_and_port_and_nothing_else)
 {
     static const char *const good[] = {"a:1", "node-1.example.org:65535", "127.0.0.1:7001",
                                        "[::1]:7001", "[fe80::1]:1"};
-    static const char *const bad[] = {"",         "a",        "a:",      ":7001",     "a:0",
-                                      "a:65536",  "a:7001x",  "a b:1",   "a\"b:1",    "a:b:1",
-                                      "[::1:1",   "::1]:1",   "[]:1",    "a/b:1",     "a:-1",
-                                      "a:000001", "a\\b:1",   "a\nb:1",  "tcp://a:1", "[a]b:1"};
+    static const char *const bad[] = {"",         "a",       "a:",     ":7001",     "a:0",
+                                      "a:65536",  "a:7001x", "a b:1",  "a\"b:1",    "a:b:1",
+                                      "[::1:1",   "::1]:1",  "[]:1",   "a/b:1",     "a:-1",
+                                      "a:000001", "a\\b:1",  "a\nb:1", "tcp://a:1", "[a]b:1"};
     char long_one[ADDRESS_BYTES + 8];
     char host[ADDRESS_BYTES];
     uint16_t port;

@@ -31,8 +31,9 @@ static void framed_commands(buffer_t *body, int count)
 Test(frame, header_has_its_layout_for_ever)
 {
     static const uint8_t golden[LINK_HEADER_BYTES] = {
-        0xfe, 0xa1, 1, 4, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,    1,    1,    2,    2, 2, 2,
-        2,    2,    2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0, 0, 3, 0, 0, 0x01, 0x02, 0xde, 0xad, 0xbe, 0xef};
+        0xfe, 0xa1, 1, 4, 1, 1, 1, 1, 1, 1, 1,    1,    1,    1,    1,    1,
+        1,    1,    1, 1, 2, 2, 2, 2, 2, 2, 2,    2,    2,    2,    2,    2,
+        2,    2,    2, 2, 0, 0, 0, 3, 0, 0, 0x01, 0x02, 0xde, 0xad, 0xbe, 0xef};
     link_header_t header = {
         .kind = LINK_COMMANDS, .count = 3, .body_bytes = 0x102, .crc = 0xdeadbeef};
     link_header_t back;

@@ -167,6 +167,30 @@ Test(members, is_down_after_two_silent_seconds_and_up_again_when_heard)
     members_destroy(&seen.members);
 }
 
+Test(members, is_not_up_when_it_does_not_hear_this_node)
+{
+    seen_t seen;
+    link_hello_t hello, own;
+    hash_t none = {{0}}, peer = process(1);
+
+    seen_begin(&seen, true);
+    hello = hello_of(&seen, 1);
+    members_own_hello(seen.members, 1, &own);
+    cr_assert(hash_equal(&own.heard, &none));
+    (void)say(&seen, 1, &hello);
+    members_own_hello(seen.members, 1, &own);
+    cr_assert(hash_equal(&own.heard, &peer));
+    /* Its way to us works, ours to it does not. */
+    hello.heard = none;
+    (void)say(&seen, 1, &hello);
+    cr_assert(!members_is_up(seen.members, 1));
+    /* And the other way round: we tell it. */
+    pass(&seen, 2 * SECOND);
+    members_own_hello(seen.members, 1, &own);
+    cr_assert(hash_equal(&own.heard, &none));
+    members_destroy(&seen.members);
+}
+
 Test(members, frames_for_or_from_another_process_do_not_count)
 {
     seen_t seen;

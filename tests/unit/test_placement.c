@@ -31,8 +31,8 @@ Test(placement, gives_every_node_the_same_share_give_or_take_one)
             int load[PLACEMENT_NODES_MAX] = {0};
 
             placed_names(&placed, 1, nodes);
-            cr_assert_eq(
-                placement_compute(placed.names, (size_t)nodes, sizes[s], owners, NULL), ERR_NONE);
+            cr_assert_eq(placement_compute(placed.names, (size_t)nodes, sizes[s], owners, NULL),
+                         ERR_NONE);
             for (int p = 0; p < sizes[s]; p++) {
                 cr_assert_lt(owners[p], nodes);
                 load[owners[p]]++;

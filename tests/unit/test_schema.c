@@ -33,7 +33,8 @@ static bool up_to_five(void *state, uint8_t resource, uint64_t id)
 /* Runs a check; the result is the normal form, or the faults as shape V. */
 static const char *run_check(const schema_table_t *table, schema_mode_t mode, const char *body)
 {
-    const schema_check_t check = {.table = table, .mode = mode, .lookup = up_to_five, .arena = &schema_arena};
+    const schema_check_t check = {
+        .table = table, .mode = mode, .lookup = up_to_five, .arena = &schema_arena};
     schema_errors_t errors;
     json_t *root;
 
@@ -49,10 +50,11 @@ static const char *run_check(const schema_table_t *table, schema_mode_t mode, co
     return (const char *)out->bytes;
 }
 
-#define EXPECT(table, mode, body, expected)                                                       \
-    do {                                                                                           \
-        const char *actual = run_check(&table, mode, body);                                        \
-        cr_assert_str_eq(actual, expected, "%s\n  gives    %s\n  expected %s", body, actual, expected); \
+#define EXPECT(table, mode, body, expected)                                                  \
+    do {                                                                                     \
+        const char *actual = run_check(&table, mode, body);                                  \
+        cr_assert_str_eq(actual, expected, "%s\n  gives    %s\n  expected %s", body, actual, \
+                         expected);                                                          \
     } while (0)
 
 static const schema_field_t probe_fields[] = {
@@ -75,8 +77,8 @@ static const schema_field_t probe_fields[] = {
     {.name = "fkn", .type = SCHEMA_FOREIGN, .resource = SCHEMA_PROGRAM, .flags = SCHEMA_NULLABLE},
     {.name = "k", .type = SCHEMA_ENUM, .choices = (const char *const[]){"one", "two", NULL}},
 };
-static const schema_table_t probe = {.name = "probe", .resource = 99, .fields = probe_fields,
-                                     .count = COUNT_OF(probe_fields)};
+static const schema_table_t probe = {
+    .name = "probe", .resource = 99, .fields = probe_fields, .count = COUNT_OF(probe_fields)};
 
 Test(schema, integers_are_read_as_numbers_and_digit_strings)
 {
@@ -93,7 +95,8 @@ Test(schema, integers_are_read_as_numbers_and_digit_strings)
     EXPECT(probe, SCHEMA_UPDATE, "{\"i\":[1]}", "{\"i\":[\"A valid integer is required.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"i\":9007199254740992}",
            "{\"i\":[\"Ensure this value is less than or equal to 9007199254740991.\"]}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"c\":-1}", "{\"c\":[\"Ensure this value is greater than or equal to 0.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"c\":-1}",
+           "{\"c\":[\"Ensure this value is greater than or equal to 0.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"b\":9223372036854775808}",
            "{\"b\":[\"Ensure this value is less than or equal to 9223372036854775807.\"]}");
 }
@@ -124,7 +127,8 @@ Test(schema, strings_are_trimmed_and_measured_in_code_points)
            "{\"s\":[\"Ensure this field has no more than 5 characters.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"s\":\"  \"}", "{\"s\":[\"This field may not be blank.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"e\":\" \"}", "{\"e\":\"\"}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"s\":\"a\\u0000b\"}", "{\"s\":[\"Null characters are not allowed.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"s\":\"a\\u0000b\"}",
+           "{\"s\":[\"Null characters are not allowed.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"s\":12.5}", "{\"s\":\"12.5\"}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"s\":true}", "{\"s\":[\"Not a valid string.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"s\":{}}", "{\"s\":[\"Not a valid string.\"]}");
@@ -135,15 +139,23 @@ Test(schema, strings_are_trimmed_and_measured_in_code_points)
 Test(schema, text_that_is_no_utf8_is_refused)
 {
     /* Form bodies and query strings do not pass the JSON reader. */
-    static const char *const bad[] = {"\xff", "a\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf5\x80\x80\x80",
-                                      "\xf0\x80\x80\x80", "\x80"};
+    static const char *const bad[] = {"\xff",
+                                      "a\xc3",
+                                      "\xc0\x80",
+                                      "\xe0\x80\x80",
+                                      "\xed\xa0\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xf0\x80\x80\x80",
+                                      "\x80"};
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         buffer_reset(&schema_out);
-        const char *fault = schema_check_text(&probe_fields[5], bad[i], strlen(bad[i]), &schema_arena, &schema_out);
+        const char *fault =
+            schema_check_text(&probe_fields[5], bad[i], strlen(bad[i]), &schema_arena, &schema_out);
         cr_assert_not_null(fault, "case %zu", i);
         cr_assert_str_eq(fault, "The text is not valid UTF-8.");
     }
-    cr_assert_null(schema_check_text(&probe_fields[5], "\xed\x9f\xbf", 3, &schema_arena, &schema_out));
+    cr_assert_null(
+        schema_check_text(&probe_fields[5], "\xed\x9f\xbf", 3, &schema_arena, &schema_out));
 }
 
 Test(schema, text_has_a_limit_in_bytes)
@@ -163,8 +175,10 @@ Test(schema, text_has_a_limit_in_bytes)
 
 Test(schema, booleans_have_many_spellings)
 {
-    static const char *const yes[] = {"true", "1", "\"true\"", "\"True\"", "\"on\"", "\"1\"", "\"yes\"", "\"T\"", "\"y\""};
-    static const char *const no[] = {"false", "0", "\"FALSE\"", "\"off\"", "\"0\"", "\"No\"", "\"f\"", "\"n\""};
+    static const char *const yes[] = {"true",  "1",       "\"true\"", "\"True\"", "\"on\"",
+                                      "\"1\"", "\"yes\"", "\"T\"",    "\"y\""};
+    static const char *const no[] = {"false", "0",      "\"FALSE\"", "\"off\"",
+                                     "\"0\"", "\"No\"", "\"f\"",     "\"n\""};
     char body[64];
     for (size_t i = 0; i < COUNT_OF(yes); i++) {
         snprintf(body, sizeof body, "{\"y\":%s}", yes[i]);
@@ -181,16 +195,23 @@ Test(schema, booleans_have_many_spellings)
 
 Test(schema, instants_come_out_in_utc_and_bare_dates_are_refused)
 {
-    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01T10:00:00+05:30\"}", "{\"dt\":\"2026-03-01T04:30:00Z\"}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01T10:00\"}", "{\"dt\":\"2026-03-01T10:00:00Z\"}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01T10:00:00.5Z\"}", "{\"dt\":\"2026-03-01T10:00:00.500000Z\"}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01T10:00:00+05:30\"}",
+           "{\"dt\":\"2026-03-01T04:30:00Z\"}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01T10:00\"}",
+           "{\"dt\":\"2026-03-01T10:00:00Z\"}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01T10:00:00.5Z\"}",
+           "{\"dt\":\"2026-03-01T10:00:00.500000Z\"}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":null}", "{\"dt\":null}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"\"}", "{\"dt\":null}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01\"}", "{\"dt\":[\"Expected a datetime but got a date.\"]}");
-    cr_assert_not_null(strstr(run_check(&probe, SCHEMA_UPDATE, "{\"dt\":\"yesterday\"}"), "Datetime has wrong format."));
-    cr_assert_not_null(strstr(run_check(&probe, SCHEMA_UPDATE, "{\"dt\":1767225600}"), "Datetime has wrong format."));
+    EXPECT(probe, SCHEMA_UPDATE, "{\"dt\":\"2026-03-01\"}",
+           "{\"dt\":[\"Expected a datetime but got a date.\"]}");
+    cr_assert_not_null(strstr(run_check(&probe, SCHEMA_UPDATE, "{\"dt\":\"yesterday\"}"),
+                              "Datetime has wrong format."));
+    cr_assert_not_null(strstr(run_check(&probe, SCHEMA_UPDATE, "{\"dt\":1767225600}"),
+                              "Datetime has wrong format."));
     EXPECT(probe, SCHEMA_UPDATE, "{\"day\":\"2026-02-28\"}", "{\"day\":\"2026-02-28\"}");
-    cr_assert_not_null(strstr(run_check(&probe, SCHEMA_UPDATE, "{\"day\":\"2026-02-30\"}"), "Date has wrong format."));
+    cr_assert_not_null(strstr(run_check(&probe, SCHEMA_UPDATE, "{\"day\":\"2026-02-30\"}"),
+                              "Date has wrong format."));
 }
 
 Test(schema, uuids_come_out_in_lower_case_with_hyphens)
@@ -225,11 +246,13 @@ Test(schema, json_in_a_string_is_not_deeper_than_what_can_be_read_again)
 
 Test(schema, addresses_are_checked)
 {
-    static const char *const good_urls[] = {"http://a", "https://example.org:8080/x?y=1#z", "ftp://1.2.3.4/"};
-    static const char *const bad_urls[] = {"example.org", "javascript:alert(1)", "http://", "http:// a", "http://a b",
-                                           "http://<a>"};
+    static const char *const good_urls[] = {"http://a", "https://example.org:8080/x?y=1#z",
+                                            "ftp://1.2.3.4/"};
+    static const char *const bad_urls[] = {"example.org", "javascript:alert(1)", "http://",
+                                           "http:// a",   "http://a b",          "http://<a>"};
     static const char *const good_mails[] = {"a@b.cd", "first.last+tag@mail-1.example.org"};
-    static const char *const bad_mails[] = {"a", "a@b", "@b.cd", "a@.cd", "a@b.", "a b@c.de", "a@b-.cd", "a@b..cd", "a@b@c.de"};
+    static const char *const bad_mails[] = {"a",        "a@b",     "@b.cd",   "a@.cd",   "a@b.",
+                                            "a b@c.de", "a@b-.cd", "a@b..cd", "a@b@c.de"};
     char body[128];
     for (size_t i = 0; i < COUNT_OF(good_urls); i++) {
         snprintf(body, sizeof body, "{\"url\":\"%s\"}", good_urls[i]);
@@ -254,12 +277,16 @@ Test(schema, relations_must_exist)
 {
     EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":3}", "{\"fk\":3}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":\"3\"}", "{\"fk\":3}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":9}", "{\"fk\":[\"Invalid pk \\\"9\\\" - object does not exist.\"]}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":-1}", "{\"fk\":[\"Invalid pk \\\"-1\\\" - object does not exist.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":9}",
+           "{\"fk\":[\"Invalid pk \\\"9\\\" - object does not exist.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":-1}",
+           "{\"fk\":[\"Invalid pk \\\"-1\\\" - object does not exist.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":\"abc\"}",
            "{\"fk\":[\"Incorrect type. Expected pk value, received str.\"]}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":[3]}", "{\"fk\":[\"Incorrect type. Expected pk value, received list.\"]}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":true}", "{\"fk\":[\"Incorrect type. Expected pk value, received bool.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":[3]}",
+           "{\"fk\":[\"Incorrect type. Expected pk value, received list.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":true}",
+           "{\"fk\":[\"Incorrect type. Expected pk value, received bool.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"fk\":\"\"}", "{\"fk\":[\"This field may not be null.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"fkn\":\"\"}", "{\"fkn\":null}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"fkn\":null}", "{\"fkn\":null}");
@@ -268,7 +295,8 @@ Test(schema, relations_must_exist)
 Test(schema, choices_are_exact)
 {
     EXPECT(probe, SCHEMA_UPDATE, "{\"k\":\"two\"}", "{\"k\":\"two\"}");
-    EXPECT(probe, SCHEMA_UPDATE, "{\"k\":\"Two\"}", "{\"k\":[\"\\\"Two\\\" is not a valid choice.\"]}");
+    EXPECT(probe, SCHEMA_UPDATE, "{\"k\":\"Two\"}",
+           "{\"k\":[\"\\\"Two\\\" is not a valid choice.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"k\":\"\"}", "{\"k\":[\"\\\"\\\" is not a valid choice.\"]}");
     EXPECT(probe, SCHEMA_UPDATE, "{\"k\":1}", "{\"k\":[\"\\\"1\\\" is not a valid choice.\"]}");
 }
@@ -283,14 +311,15 @@ Test(schema, all_failing_fields_are_named_at_once)
 
 Test(schema, required_fields_are_needed_on_create_and_replace_but_not_on_update)
 {
-    EXPECT(schema_tiers, SCHEMA_REPLACE, "{\"name\":\"Gold\"}", "{\"program\":[\"This field is required.\"]}");
+    EXPECT(schema_tiers, SCHEMA_REPLACE, "{\"name\":\"Gold\"}",
+           "{\"program\":[\"This field is required.\"]}");
     EXPECT(schema_tiers, SCHEMA_UPDATE, "{\"name\":\"Gold\"}", "{\"name\":\"Gold\"}");
 }
 
 Test(schema, unknown_and_read_only_members_are_dropped)
 {
-    EXPECT(schema_tiers, SCHEMA_UPDATE, "{\"id\":\"x\",\"created_at\":5,\"colour\":\"red\",\"priority\":2}",
-           "{\"priority\":2}");
+    EXPECT(schema_tiers, SCHEMA_UPDATE,
+           "{\"id\":\"x\",\"created_at\":5,\"colour\":\"red\",\"priority\":2}", "{\"priority\":2}");
 }
 
 Test(schema, a_body_that_is_no_object_is_refused)
@@ -304,17 +333,24 @@ Test(schema, a_body_that_is_no_object_is_refused)
 Test(schema, features_of_later_engines_are_refused_by_name)
 {
     static const char *const bad[][2] = {
-        {"earn_rules", "{\"a\":1}"},          {"burn_rules", "[1]"},
-        {"points_expiry_rules", "[{}]"},      {"earn_caps_config", "[{\"cap_type\":\"daily\"}]"},
-        {"earn_caps", "[{\"cap_type\":1}]"},  {"tier_basis", "\"spend\""},
-        {"max_transaction_amount", "\"5.00\""}, {"burn_min", "5"},
-        {"burn_step", "10"},                  {"burn_max", "100"},
-        {"burn_max_per_day", "0"},            {"earn_rules", "\"{\\\"a\\\": 1}\""},
+        {"earn_rules", "{\"a\":1}"},
+        {"burn_rules", "[1]"},
+        {"points_expiry_rules", "[{}]"},
+        {"earn_caps_config", "[{\"cap_type\":\"daily\"}]"},
+        {"earn_caps", "[{\"cap_type\":1}]"},
+        {"tier_basis", "\"spend\""},
+        {"max_transaction_amount", "\"5.00\""},
+        {"burn_min", "5"},
+        {"burn_step", "10"},
+        {"burn_max", "100"},
+        {"burn_max_per_day", "0"},
+        {"earn_rules", "\"{\\\"a\\\": 1}\""},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
         char body[128], start[64];
         snprintf(body, sizeof body, "{\"%s\":%s}", bad[i][0], bad[i][1]);
-        snprintf(start, sizeof start, "{\"%s\":[\"This part of the engine is not in this build", bad[i][0]);
+        snprintf(start, sizeof start, "{\"%s\":[\"This part of the engine is not in this build",
+                 bad[i][0]);
         const char *got = run_check(&schema_programs, SCHEMA_UPDATE, body);
         cr_assert_eq(strncmp(got, start, strlen(start)), 0, "%s gives %s", body, got);
     }
@@ -322,34 +358,43 @@ Test(schema, features_of_later_engines_are_refused_by_name)
            "{\"engine_settings\":{\"rounding\":[\"This part of the engine is not in this build.\"],"
            "\"x\":[\"This part of the engine is not in this build.\"]}}");
     EXPECT(schema_tiers, SCHEMA_UPDATE, "{\"benefit_items\":[{\"code\":\"a\"}]}",
-           "{\"benefit_items\":[\"This part of the engine is not in this build: only [] is accepted.\"]}");
+           "{\"benefit_items\":[\"This part of the engine is not in this build: only [] is "
+           "accepted.\"]}");
     EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tier_basis\":\"luck\"}",
            "{\"tier_basis\":[\"\\\"luck\\\" is not a valid choice.\"]}");
 }
 
 Test(schema, defaults_of_later_features_are_accepted)
 {
-    EXPECT(schema_programs, SCHEMA_UPDATE,
-           "{\"earn_rules\":{},\"burn_rules\":[],\"points_expiry_rules\":[],\"earn_caps\":\"[]\","
-           "\"tier_basis\":\"points_balance\",\"max_transaction_amount\":null,\"burn_min\":0,\"burn_step\":\"0\","
-           "\"burn_max\":null,\"burn_max_per_day\":null,\"engine_settings\":null}",
-           "{\"earn_rules\":{},\"burn_rules\":{},\"points_expiry_rules\":[],\"earn_caps_config\":[],"
-           "\"tier_basis\":\"points_balance\",\"max_transaction_amount\":null,\"burn_min\":0,\"burn_step\":0,"
-           "\"burn_max\":null,\"burn_max_per_day\":null,\"engine_settings\":{}}");
-    EXPECT(schema_programs, SCHEMA_UPDATE, "{\"earn_rules\":null}", "{\"earn_rules\":[\"This field may not be null.\"]}");
+    EXPECT(
+        schema_programs, SCHEMA_UPDATE,
+        "{\"earn_rules\":{},\"burn_rules\":[],\"points_expiry_rules\":[],\"earn_caps\":\"[]\","
+        "\"tier_basis\":\"points_balance\",\"max_transaction_amount\":null,\"burn_min\":0,\"burn_"
+        "step\":\"0\","
+        "\"burn_max\":null,\"burn_max_per_day\":null,\"engine_settings\":null}",
+        "{\"earn_rules\":{},\"burn_rules\":{},\"points_expiry_rules\":[],\"earn_caps_config\":[],"
+        "\"tier_basis\":\"points_balance\",\"max_transaction_amount\":null,\"burn_min\":0,\"burn_"
+        "step\":0,"
+        "\"burn_max\":null,\"burn_max_per_day\":null,\"engine_settings\":{}}");
+    EXPECT(schema_programs, SCHEMA_UPDATE, "{\"earn_rules\":null}",
+           "{\"earn_rules\":[\"This field may not be null.\"]}");
 }
 
 Test(schema, nested_tiers_are_checked_like_tiers)
 {
-    EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tiers\":[{\"id\":4,\"priority\":\"2\"},{\"name\":\"Gold\",\"program\":77}]}",
+    EXPECT(schema_programs, SCHEMA_UPDATE,
+           "{\"tiers\":[{\"id\":4,\"priority\":\"2\"},{\"name\":\"Gold\",\"program\":77}]}",
            "{\"tiers\":[{\"id\":4,\"priority\":2},{\"name\":\"Gold\"}]}");
-    EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tiers\":[{\"name\":\"Gold\"},{\"min_points\":-5},7]}",
+    EXPECT(schema_programs, SCHEMA_UPDATE,
+           "{\"tiers\":[{\"name\":\"Gold\"},{\"min_points\":-5},7]}",
            "{\"tiers\":[{},{\"name\":[\"This field is required.\"],"
            "\"min_points\":[\"Ensure this value is greater than or equal to 0.\"]},"
            "{\"non_field_errors\":[\"Invalid data. Expected a dictionary, but got number.\"]}]}");
     EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tiers\":{}}",
-           "{\"tiers\":{\"non_field_errors\":[\"Expected a list of items but got type \\\"dict\\\".\"]}}");
-    EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tiers\":null}", "{\"tiers\":[\"This field may not be null.\"]}");
+           "{\"tiers\":{\"non_field_errors\":[\"Expected a list of items but got type "
+           "\\\"dict\\\".\"]}}");
+    EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tiers\":null}",
+           "{\"tiers\":[\"This field may not be null.\"]}");
     EXPECT(schema_programs, SCHEMA_UPDATE, "{\"tiers\":[]}", "{\"tiers\":[]}");
 }
 
@@ -368,14 +413,16 @@ Test(schema, more_faults_than_are_kept_do_no_harm)
     buffer_text(&body, ",{}]}");
     buffer_byte(&body, '\0');
     EXPECT(schema_programs, SCHEMA_UPDATE, (const char *)body.bytes,
-           "{\"tiers\":{\"non_field_errors\":[\"Ensure this list has no more than 1000 elements.\"]}}");
+           "{\"tiers\":{\"non_field_errors\":[\"Ensure this list has no more than 1000 "
+           "elements.\"]}}");
     buffer_free(&body);
 }
 
 Test(schema, the_canonical_rules_follow_from_the_table)
 {
     json_canonical_t rules = schema_canonical(&schema_programs, &schema_arena);
-    const char *text = "{\"idempotency_key\":\"k\",\"earn_caps\":[],\"min_balance\":\"10.0\",\"name\":\"5.0\"}";
+    const char *text =
+        "{\"idempotency_key\":\"k\",\"earn_caps\":[],\"min_balance\":\"10.0\",\"name\":\"5.0\"}";
     json_t *body;
     cr_assert_eq(json_parse(&body, &schema_arena, text, strlen(text), NULL), ERR_NONE);
     json_write_canonical(&schema_out, body, &rules, &schema_arena);
@@ -389,8 +436,8 @@ Test(schema, the_canonical_rules_follow_from_the_table)
 
 Test(schema, every_table_is_complete)
 {
-    static const schema_table_t *const tables[] = {&schema_programs, &schema_tiers, &schema_users, &schema_accounts,
-                                                   &schema_transactions};
+    static const schema_table_t *const tables[] = {&schema_programs, &schema_tiers, &schema_users,
+                                                   &schema_accounts, &schema_transactions};
     for (size_t t = 0; t < COUNT_OF(tables); t++) {
         const schema_table_t *table = tables[t];
         cr_assert_eq(schema_of(table->resource), table);
@@ -403,11 +450,14 @@ Test(schema, every_table_is_complete)
             cr_assert((field->type == SCHEMA_ENUM) == (field->choices != NULL), "%s", field->name);
             cr_assert((field->type == SCHEMA_FOREIGN) == (field->resource != 0), "%s", field->name);
             if (field->initial != NULL)
-                cr_assert_eq(json_parse(&value, &schema_arena, field->initial, strlen(field->initial), NULL), ERR_NONE,
-                             "%s", field->name);
+                cr_assert_eq(
+                    json_parse(&value, &schema_arena, field->initial, strlen(field->initial), NULL),
+                    ERR_NONE, "%s", field->name);
             /* Every optional field says what it is when nothing was sent. */
-            if (!(field->flags & (SCHEMA_REQUIRED | SCHEMA_READ_ONLY)) && field->type != SCHEMA_NESTED)
-                cr_assert(field->initial != NULL || (field->flags & SCHEMA_NULLABLE), "%s.%s", table->name, field->name);
+            if (!(field->flags & (SCHEMA_REQUIRED | SCHEMA_READ_ONLY)) &&
+                field->type != SCHEMA_NESTED)
+                cr_assert(field->initial != NULL || (field->flags & SCHEMA_NULLABLE), "%s.%s",
+                          table->name, field->name);
         }
     }
     cr_assert_null(schema_of(0));
