@@ -8,6 +8,7 @@
 #include "protocol/json.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #define CHANGES_BYTES_MAX (96u * 1024) /* twice in a record, with the command and the answer beside it */
 
@@ -75,24 +76,40 @@ static uint32_t parent_of(partition_t *self, text_t json)
     return (uint32_t)number.value;
 }
 
+/* What is committed of a resource: of tiers only those of `parent` unless that is 0. */
+static size_t committed_ids(partition_t *self, uint8_t resource, uint32_t parent, uint32_t *out, size_t max)
+{
+    const tier_t *tiers[DEFINITIONS_TIERS_MAX];
+
+    if (resource != RESOURCE_TIER || parent == 0)
+        return catalogue_ids(self->config.catalogue, CATALOGUE_NEWEST, resource, out, max);
+    size_t count = catalogue_tiers(self->config.catalogue, CATALOGUE_NEWEST, parent, tiers, COUNT_OF(tiers));
+    for (size_t i = 0; i < count && i < max; i++)
+        out[i] = tiers[i]->id;
+    return count;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const uint32_t *first = a, *second = b;
+    return (*first > *second) - (*first < *second);
+}
+
 static size_t view_ids(void *state, uint8_t resource, uint32_t parent, uint32_t *out, size_t max)
 {
-    partition_t  *self = state;
-    id_set_t      set = {.ids = out, .max = max};
-    const tier_t *tiers[DEFINITIONS_TIERS_MAX];
-    unpack_t      in = unpack_from(self->changes.bytes, self->changes.size);
+    partition_t *self = state;
+    unpack_t     in = unpack_from(self->changes.bytes, self->changes.size);
+    change_t     change;
+    size_t       committed = committed_ids(self, resource, parent, NULL, 0), changes = 0;
 
-    if (resource == RESOURCE_TIER && parent != 0) {
-        size_t count = catalogue_tiers(self->config.catalogue, CATALOGUE_NEWEST, parent, tiers, COUNT_OF(tiers));
-        for (size_t i = 0; i < count; i++)
-            set_add(&set, tiers[i]->id);
-    } else {
-        set.count = catalogue_ids(self->config.catalogue, CATALOGUE_NEWEST, resource, out, max);
-    }
-    while (in.at < in.end) {
-        change_t change;
-        if (change_decode(&change, &in, NULL) != ERR_NONE)
-            break;
+    while (in.at < in.end && change_decode(&change, &in, NULL) == ERR_NONE)
+        changes++;
+    /* A set of all, even when only their number is asked for: what was changed in this round must not count twice. */
+    id_set_t set = {.ids = memory_alloc((committed + changes + 1) * sizeof *set.ids), .max = committed + changes};
+    set.count = committed_ids(self, resource, parent, set.ids, set.max);
+    qsort(set.ids, set.count, sizeof *set.ids, ascending); /* tiers come in order of display */
+    in = unpack_from(self->changes.bytes, self->changes.size);
+    while (in.at < in.end && change_decode(&change, &in, NULL) == ERR_NONE) {
         if (change.resource != resource)
             continue;
         if (change.deleted)
@@ -100,7 +117,11 @@ static size_t view_ids(void *state, uint8_t resource, uint32_t parent, uint32_t 
         else if (parent == 0 || parent_of(self, change.json) == parent)
             set_add(&set, change.id);
     }
-    return set.count;
+    size_t count = set.count;
+    if (max > 0)
+        memcpy(out, set.ids, (count < max ? count : max) * sizeof *out);
+    free(set.ids);
+    return count;
 }
 
 static uint32_t view_next_id(void *state, uint8_t resource)

@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define CHANGES_BYTES_DEFAULT (128u * 1024)
+#define CHANGES_BYTES_DEFAULT ((size_t)128 * 1024)
 #define PERMISSION_BYTES_MAX  100
 #define WHOLE_BODY            "non_field_errors"
 #define TEXT_TIER_UNIQUE      "The fields program, name must make a unique set."
@@ -243,7 +243,7 @@ static errcode_t merge(work_t *self, const schema_table_t *table, uint32_t id, u
     size_t now_bytes = instant_format(self->now_us, now);
     buffer_t wire;
 
-    buffer_init(&wire, 4u * 1024 * 1024);
+    buffer_init(&wire, (size_t)4 * 1024 * 1024);
     for (size_t i = 0; i < table->count; i++) {
         const schema_field_t *field = &table->fields[i];
         const json_t *old = stored == NULL ? NULL : json_member(stored, field->name);
@@ -365,17 +365,18 @@ static errcode_t read_tier(work_t *self, uint32_t id, text_t json, tier_view_t *
 static errcode_t list_tiers(work_t *self, uint32_t program, tier_view_t **out, size_t *count)
 {
     const definitions_view_t *view = self->view;
+    size_t known = view->ids(view->state, RESOURCE_TIER, program, NULL, 0);
 
     *out = NULL;
-    *count = view->ids(view->state, RESOURCE_TIER, program, NULL, 0);
-    if (*count == 0)
+    *count = 0;
+    if (known == 0)
         return ERR_NONE;
-    uint32_t *ids = arena_alloc(self->arena, *count * sizeof *ids);
-    tier_view_t *tiers = arena_alloc(self->arena, *count * sizeof *tiers);
+    uint32_t *ids = arena_alloc(self->arena, known * sizeof *ids);
+    tier_view_t *tiers = arena_alloc(self->arena, known * sizeof *tiers);
     if (ids == NULL || tiers == NULL)
         return no_room(self);
-    INVARIANT(view->ids(view->state, RESOURCE_TIER, program, ids, *count) == *count);
-    for (size_t i = 0; i < *count; i++) {
+    INVARIANT(view->ids(view->state, RESOURCE_TIER, program, ids, known) == known);
+    for (size_t i = 0; i < known; i++) {
         text_t text;
         if (!view->json(view->state, RESOURCE_TIER, ids[i], self->arena, &text))
             return err_set(self->err, ERR_CORRUPT, "tier %" PRIu32 " is listed but not stored",
@@ -385,6 +386,7 @@ static errcode_t list_tiers(work_t *self, uint32_t program, tier_view_t **out, s
             return rc;
     }
     *out = tiers;
+    *count = known;
     return ERR_NONE;
 }
 
@@ -412,8 +414,8 @@ static errcode_t check_tier(work_t *self, uint32_t id, const json_t *object, con
 
 static int by_name(const void *a, const void *b)
 {
-    text_t x = (*(const tier_view_t *const *)a)->name;
-    text_t y = (*(const tier_view_t *const *)b)->name;
+    text_t x = ((const tier_view_t *)a)->name;
+    text_t y = ((const tier_view_t *)b)->name;
     size_t common = x.n < y.n ? x.n : y.n;
     int order = common == 0 ? 0 : memcmp(x.bytes, y.bytes, common);
 
@@ -445,7 +447,7 @@ static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, cons
         return rc;
     size_t room = list->count == 0 ? 1 : list->count;
     tier_view_t *after = arena_alloc(self->arena, room * sizeof *after);
-    const tier_view_t **names = arena_alloc(self->arena, room * sizeof *names);
+    tier_view_t *names = arena_alloc(self->arena, room * sizeof *names);
     bool *kept = arena_alloc(self->arena, before_count + 1);
     if (after == NULL || names == NULL || kept == NULL)
         return no_room(self);
@@ -480,12 +482,12 @@ static errcode_t replace_tiers(work_t *self, uint32_t program, bool is_new, cons
             return rc;
         if (old == NULL)
             next_id++;
-        names[made] = &after[made];
+        names[made] = after[made];
         made++;
     }
     qsort(names, made, sizeof *names, by_name);
     for (size_t i = 1; i < made; i++)
-        if (text_same(names[i - 1]->name, names[i]->name))
+        if (text_same(names[i - 1].name, names[i].name))
             return err_field(self->err, ERR_INVALID, "tiers", TEXT_TIER_UNIQUE);
     for (size_t i = 0; i < before_count && rc == ERR_NONE; i++)
         if (!kept[i])
@@ -522,7 +524,7 @@ static errcode_t write_wire(work_t *self, uint8_t resource, text_t json, tier_vi
         qsort(tiers, count, sizeof *tiers, by_display);
     for (size_t i = 0; i < count; i++)
         texts[i] = tiers[i].json;
-    buffer_init(&wire, 64u * 1024 * 1024);
+    buffer_init(&wire, (size_t)64 * 1024 * 1024);
     errcode_t rc = definitions_render(resource, json, texts, count, self->arena, &wire, self->err);
     if (rc == ERR_NONE) {
         copy = wire.failed ? NULL : arena_copy(self->arena, (const char *)wire.bytes, wire.size);

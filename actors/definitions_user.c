@@ -46,7 +46,7 @@ static errcode_t look_at_users(const definitions_view_t *view, arena_t *arena, u
     *out = (others_t){0};
     if (rc != ERR_NONE)
         return rc;
-    arena_init(&scratch, 4u * 1024 * 1024);
+    arena_init(&scratch, (size_t)4 * 1024 * 1024);
     for (size_t i = 0; i < count; i++) {
         json_t *other;
         text_t text;
@@ -65,7 +65,8 @@ static errcode_t look_at_users(const definitions_view_t *view, arena_t *arena, u
     return rc;
 }
 
-static errcode_t check_user(work_t *self, uint32_t id, const json_t *object, const json_t *stored)
+errcode_t user_check(const definitions_view_t *view, arena_t *arena, uint32_t id,
+                     const json_t *object, const json_t *stored, err_t *err)
 {
     text_t username = member_text(object, "username");
     text_t password = member_text(object, "password");

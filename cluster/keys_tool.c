@@ -52,8 +52,9 @@ int tool_keys(int argc, char **argv)
     }
     (void)printf("\nCopy each directory to its node only, for example\n"
                  "  scp -rp %s/DIRECTORY user@host:/etc/fealty/keys\n"
-                 "and start the node with --keys /etc/fealty/keys. The file `secret` stays on its\n"
-                 "node, readable by the node's user alone; delete the copies here afterwards.\n"
+                 "and start the node with --cluster-keys /etc/fealty/keys. The file `secret`\n"
+                 "stays on its node, readable by the node's user alone; delete the copies here\n"
+                 "afterwards.\n"
                  "A node that moves to another address keeps its keys: rename its file in the\n"
                  "folder `public` of every node.\n",
                  out);

@@ -206,8 +206,7 @@ static errcode_t not_served(const router_t *self, uint16_t partition, uint32_t r
                        partition);
     if (name[0] == '\0')
         return err_set(err, ERR_UNREACHABLE, "this node is starting");
-    return err_set(err, ERR_UNREACHABLE, "node %s, which holds this customer, cannot be reached",
-                   name);
+    return err_set(err, ERR_UNREACHABLE, "node %s cannot be reached", name);
 }
 
 static errcode_t ask_elsewhere(router_t *self, uint16_t partition, uint32_t route,

@@ -54,7 +54,7 @@ errcode_t wire_open(wire_t **self_p, const addresses_t *addresses, const char *k
         rc =
             err_set(err, ERR_STATE,
                     "cluster addresses outside 127.0.0.0/8 need keys: make them with `fealty keys` "
-                    "and give each node its directory with --keys");
+                    "and give each node its directory with --cluster-keys");
     if (rc == ERR_NONE)
         rc = process_enter(keys_directory, err);
     if (rc != ERR_NONE)

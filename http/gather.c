@@ -7,9 +7,9 @@
 
 #define CHUNK_FIRST     100
 #define CHUNK_NEXT      2000
-#define CHUNK_BYTES_MAX (24u * 1024 * 1024)
-#define ROWS_BYTES_MAX  (64u * 1024 * 1024)
-#define KEYS_BYTES_MAX  (64u * 1024 * 1024)
+#define CHUNK_BYTES_MAX ((size_t)24 * 1024 * 1024)
+#define ROWS_BYTES_MAX  ((size_t)64 * 1024 * 1024)
+#define KEYS_BYTES_MAX  ((size_t)64 * 1024 * 1024)
 #define QUERY_SKIP_MOST 1000000 /* what queries accept */
 
 typedef struct {
@@ -506,7 +506,7 @@ static void answer_sorted(work_t *self, const list_term_t *terms, size_t term_co
         for (;;) {
             advance(self, i, false);
             if (self->failed || !self->sources[i].has_head ||
-                self->rows.count > 2 * LIST_SORTED_MAX)
+                self->rows.count > (size_t)2 * LIST_SORTED_MAX)
                 break;
             row_add(self, self->sources[i].head, self->sources[i].head_bytes);
             if (self->failed)

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define PAGE_DIGITS_MAX 18
-#define LINK_BYTES_MAX  (64u * 1024)
+#define LINK_BYTES_MAX  ((size_t)64 * 1024)
 
 /* false when the text is no number of up to 18 digits. */
 static bool read_number(text_t text, uint64_t *out)

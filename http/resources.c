@@ -13,8 +13,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define DEFINITION_BYTES_MAX (32u * 1024 * 1024)
-#define SCRATCH_BYTES_MAX    (16u * 1024 * 1024)
+#define DEFINITION_BYTES_MAX ((size_t)32 * 1024 * 1024)
+#define SCRATCH_BYTES_MAX    ((size_t)16 * 1024 * 1024)
 #define FILTERS_MAX          8
 
 static void serve_definitions(exchange_t *self);

@@ -2,6 +2,10 @@
 #include "http/gather.h"
 #include "http/resources.h"
 
+#include "protocol/schema_value.h"
+
+#include <inttypes.h>
+
 #define TEXT_NOT_ABOVE_ZERO "Ensure this value is greater than 0."
 #define TEXT_ZERO           "An adjustment must not be zero."
 
@@ -232,10 +236,9 @@ void create_transaction(exchange_t *self)
         return;
     if (command.entry_type != ENTRY_EARN && command.entry_type != ENTRY_REDEEM &&
         command.entry_type != ENTRY_ADJUST) {
-        char message[64] = "\"";
-        strcat(message, entry_type_name(command.entry_type));
-        strcat(message, "\" is not a valid choice.");
-        resource_fault(self, "transaction_type", message);
+        resource_fault(self, "transaction_type",
+                       schema_message(self->arena, "\"%s\" is not a valid choice.",
+                                      entry_type_name(command.entry_type)));
         return;
     }
     if (command.points < 0 && command.entry_type != ENTRY_ADJUST) {
@@ -255,15 +258,10 @@ void create_transaction(exchange_t *self)
                          &result)) {
         exchange_result(self, &result);
     } else if (self->status == 404) { /* the path exists: it is the account that does not */
-        char message[64];
-        buffer_t text;
-        buffer_init(&text, sizeof message - 1);
-        buffer_printf(&text, "Invalid pk \"%llu\" - object does not exist.",
-                      (unsigned long long)command.account);
-        memcpy(message, text.bytes, text.size);
-        message[text.size] = '\0';
-        buffer_free(&text);
-        resource_fault(self, "account", message);
+        resource_fault(self, "account",
+                       schema_message(self->arena,
+                                      "Invalid pk \"%" PRIu64 "\" - object does not exist.",
+                                      command.account));
     }
 }
 

@@ -8,33 +8,54 @@
 #include <stdio.h>
 
 #define DEFINITION_MEMORY_MAX ((size_t)16 * 1024 * 1024)
-#define TIERS_MAX 1000
-#define VALUES_MAX 24
-#define NUMBER_TEXT_MAX 24
+#define TIERS_MAX             1000
+#define VALUES_MAX            24
+#define NUMBER_TEXT_MAX       24
 
 typedef enum { VALUE_NULL, VALUE_NUMBER, VALUE_TEXT, VALUE_JSON } value_type_t;
 
 typedef struct {
-    const char  *name;
+    const char *name;
     value_type_t type;
-    text_t       text;
-    char         memory[UUID_TEXT_BYTES + 1]; /* of numbers, instants and ids */
+    text_t text;
+    char memory[UUID_TEXT_BYTES + 1]; /* of numbers, instants and ids */
 } value_t;
 
 typedef struct {
     value_t values[VALUES_MAX];
-    size_t  count;
+    size_t count;
 } line_t;
 
-static const char *const account_names[] = {"type",       "id",         "customer_id",
-                                            "program",    "program_id", "tier",
-                                            "status",     "points",     "in_transit",
-                                            "lifetime_points_earned", "lifetime_points_redeemed", "created_at",
+static const char *const account_names[] = {"type",
+                                            "id",
+                                            "customer_id",
+                                            "program",
+                                            "program_id",
+                                            "tier",
+                                            "status",
+                                            "points",
+                                            "in_transit",
+                                            "lifetime_points_earned",
+                                            "lifetime_points_redeemed",
+                                            "created_at",
                                             "updated_at"};
-static const char *const entry_names[] = {"type",        "id",            "account",    "customer_id", "program",
-                                          "program_id",  "transaction_type", "amount",  "delta",       "balance_after",
-                                          "created_at",  "recorded_at",   "expires_at", "hidden",      "reference",
-                                          "description", "metadata"};
+static const char *const entry_names[] = {"type",
+                                          "id",
+                                          "account",
+                                          "customer_id",
+                                          "program",
+                                          "program_id",
+                                          "transaction_type",
+                                          "amount",
+                                          "delta",
+                                          "balance_after",
+                                          "created_at",
+                                          "recorded_at",
+                                          "expires_at",
+                                          "hidden",
+                                          "reference",
+                                          "description",
+                                          "metadata"};
 
 static value_t *add(line_t *line, const char *const *names, value_type_t type)
 {
@@ -64,7 +85,7 @@ static void add_number(line_t *line, const char *const *names, int64_t number)
 static void add_instant(line_t *line, const char *const *names, int64_t at_us)
 {
     value_t *value = add(line, names, at_us == 0 ? VALUE_NULL : VALUE_TEXT);
-    size_t   n;
+    size_t n;
 
     _Static_assert(sizeof value->memory >= INSTANT_TEXT_MAX, "an instant fits");
     if (at_us == 0)
@@ -81,7 +102,8 @@ static void add_customer(line_t *line, const char *const *names, const uuid16_t 
     value->text = text_of(value->memory);
 }
 
-static void add_program(line_t *line, const char *const *names, uint32_t id, const catalogue_t *catalogue)
+static void add_program(line_t *line, const char *const *names, uint32_t id,
+                        const catalogue_t *catalogue)
 {
     const program_t *program = catalogue_program(catalogue, CATALOGUE_NEWEST, id);
 
@@ -97,7 +119,8 @@ static void put_csv(buffer_t *out, text_t text)
     bool quoted = false;
 
     for (size_t i = 0; i < text.n && !quoted; i++)
-        quoted = text.bytes[i] == ',' || text.bytes[i] == '"' || text.bytes[i] == '\n' || text.bytes[i] == '\r';
+        quoted = text.bytes[i] == ',' || text.bytes[i] == '"' || text.bytes[i] == '\n' ||
+                 text.bytes[i] == '\r';
     if (!quoted) {
         buffer_append(out, text.bytes, text.n);
         return;
@@ -147,10 +170,12 @@ void export_account_header(buffer_t *out)
     put_header(out, account_names, COUNT_OF(account_names));
 }
 
-void export_account(buffer_t *out, export_format_t format, const account_t *account, const catalogue_t *catalogue)
+void export_account(buffer_t *out, export_format_t format, const account_t *account,
+                    const catalogue_t *catalogue)
 {
-    const tier_t *tier = account->tier != 0 ? catalogue_tier(catalogue, CATALOGUE_NEWEST, account->tier) : NULL;
-    line_t        line;
+    const tier_t *tier =
+        account->tier != 0 ? catalogue_tier(catalogue, CATALOGUE_NEWEST, account->tier) : NULL;
+    line_t line;
 
     line.count = 0;
     add_text(&line, account_names, text_of("account"));
@@ -161,7 +186,8 @@ void export_account(buffer_t *out, export_format_t format, const account_t *acco
         (void)add(&line, account_names, VALUE_NULL);
     else
         add_text(&line, account_names, text_of(tier->name));
-    add_text(&line, account_names, text_of(account->deleted ? "deleted" : account_status_name(account->status)));
+    add_text(&line, account_names,
+             text_of(account->deleted ? "deleted" : account_status_name(account->status)));
     add_number(&line, account_names, account->available);
     add_number(&line, account_names, account->in_transit);
     add_number(&line, account_names, account->earned);
@@ -176,7 +202,8 @@ void export_entry_header(buffer_t *out)
     put_header(out, entry_names, COUNT_OF(entry_names));
 }
 
-void export_entry(buffer_t *out, export_format_t format, const entry_t *entry, const catalogue_t *catalogue)
+void export_entry(buffer_t *out, export_format_t format, const entry_t *entry,
+                  const catalogue_t *catalogue)
 {
     line_t line;
 
@@ -196,30 +223,33 @@ void export_entry(buffer_t *out, export_format_t format, const entry_t *entry, c
     add(&line, entry_names, VALUE_JSON)->text = text_of(entry->hidden ? "true" : "false");
     add_text(&line, entry_names, entry->reference);
     add_text(&line, entry_names, entry->description);
-    add(&line, entry_names, VALUE_JSON)->text = entry->metadata.n > 0 ? entry->metadata : text_of("{}");
+    add(&line, entry_names, VALUE_JSON)->text =
+        entry->metadata.n > 0 ? entry->metadata : text_of("{}");
     put_line(out, format, &line);
 }
 
 /* Members of a stored object but for those that only mean something in this store. */
-static errcode_t put_members(buffer_t *out, uint8_t resource, uint32_t id, const catalogue_t *catalogue, arena_t *arena,
-                             err_t *err)
+static errcode_t put_members(buffer_t *out, uint8_t resource, uint32_t id,
+                             const catalogue_t *catalogue, arena_t *arena, err_t *err)
 {
     static const char *const own[] = {"id", "program", "created_at", "updated_at"};
-    buffer_t  stored;
-    json_t   *object = NULL;
+    buffer_t stored;
+    json_t *object = NULL;
     errcode_t rc = ERR_NONE;
-    bool      first = true;
+    bool first = true;
 
     buffer_init(&stored, DEFINITION_MEMORY_MAX);
     if (!catalogue_json(catalogue, CATALOGUE_NEWEST, resource, id, &stored, NULL) || stored.failed)
         rc = err_set(err, ERR_CORRUPT, "definition %u cannot be read", id);
     if (rc == ERR_NONE)
         rc = json_parse(&object, arena, (const char *)stored.bytes, stored.size, err);
-    for (const json_t *member = rc == ERR_NONE ? object->child : NULL; member != NULL; member = member->next) {
+    for (const json_t *member = rc == ERR_NONE ? object->child : NULL; member != NULL;
+         member = member->next) {
         bool skip = false;
 
         for (size_t i = 0; i < COUNT_OF(own); i++)
-            skip = skip || (strlen(own[i]) == member->name_bytes && memcmp(own[i], member->name, member->name_bytes) == 0);
+            skip = skip || (strlen(own[i]) == member->name_bytes &&
+                            memcmp(own[i], member->name, member->name_bytes) == 0);
         if (skip)
             continue;
         if (!first)
@@ -236,9 +266,9 @@ static errcode_t put_members(buffer_t *out, uint8_t resource, uint32_t id, const
 errcode_t export_program(buffer_t *out, uint32_t id, const catalogue_t *catalogue, err_t *err)
 {
     const tier_t *tiers[TIERS_MAX];
-    size_t        count = catalogue_tiers(catalogue, CATALOGUE_NEWEST, id, tiers, TIERS_MAX);
-    arena_t       arena;
-    errcode_t     rc;
+    size_t count = catalogue_tiers(catalogue, CATALOGUE_NEWEST, id, tiers, TIERS_MAX);
+    arena_t arena;
+    errcode_t rc;
 
     arena_init(&arena, DEFINITION_MEMORY_MAX);
     buffer_text(out, "{\"type\":\"program\",");

@@ -15,10 +15,12 @@
 
 typedef enum { EXPORT_NDJSON, EXPORT_CSV } export_format_t;
 
-void      export_account_header(buffer_t *out); /* CSV */
-void      export_account(buffer_t *out, export_format_t format, const account_t *account, const catalogue_t *catalogue);
-void      export_entry_header(buffer_t *out);   /* CSV */
-void      export_entry(buffer_t *out, export_format_t format, const entry_t *entry, const catalogue_t *catalogue);
+void export_account_header(buffer_t *out); /* CSV */
+void export_account(buffer_t *out, export_format_t format, const account_t *account,
+                    const catalogue_t *catalogue);
+void export_entry_header(buffer_t *out); /* CSV */
+void export_entry(buffer_t *out, export_format_t format, const entry_t *entry,
+                  const catalogue_t *catalogue);
 errcode_t export_program(buffer_t *out, uint32_t id, const catalogue_t *catalogue, err_t *err);
 
 #endif

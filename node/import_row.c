@@ -12,34 +12,34 @@
 #include <stdio.h>
 
 #define LINE_MEMORY_MAX ((size_t)8 * 1024 * 1024)
-#define AHEAD_MAX_US (5 * 60 * SECOND_US)
-#define AMOUNT_DIGITS 21
-#define AMOUNT_SCALE 6
-#define POINTS_DIGITS 16
-#define CDNOW_FIELDS 4
+#define AHEAD_MAX_US    (5 * 60 * SECOND_US)
+#define AMOUNT_DIGITS   21
+#define AMOUNT_SCALE    6
+#define POINTS_DIGITS   16
+#define CDNOW_FIELDS    4
 
 /* What a member or column is called, and what becomes of it. Members that `fealty export` writes and that an import
  * cannot set are known and left out, so that an export can be imported. */
-#define FIELD_MAP(X)                          \
-    X(FIELD_TYPE, "type")                     \
-    X(FIELD_CUSTOMER, "customer_id")          \
-    X(FIELD_PROGRAM, "program")               \
-    X(FIELD_AMOUNT, "amount")                 \
-    X(FIELD_AMOUNT, "transaction_amount")     \
-    X(FIELD_POINTS, "points")                 \
-    X(FIELD_POINTS, "points_balance")         \
-    X(FIELD_STATUS, "status")                 \
-    X(FIELD_DATE, "transaction_date")         \
-    X(FIELD_REFERENCE, "reference")           \
-    X(FIELD_DESCRIPTION, "description")       \
-    X(FIELD_KEY, "idempotency_key")           \
-    X(FIELD_IGNORED, "id")                    \
-    X(FIELD_IGNORED, "program_id")            \
-    X(FIELD_IGNORED, "tier")                  \
-    X(FIELD_IGNORED, "in_transit")            \
-    X(FIELD_IGNORED, "lifetime_points_earned") \
+#define FIELD_MAP(X)                             \
+    X(FIELD_TYPE, "type")                        \
+    X(FIELD_CUSTOMER, "customer_id")             \
+    X(FIELD_PROGRAM, "program")                  \
+    X(FIELD_AMOUNT, "amount")                    \
+    X(FIELD_AMOUNT, "transaction_amount")        \
+    X(FIELD_POINTS, "points")                    \
+    X(FIELD_POINTS, "points_balance")            \
+    X(FIELD_STATUS, "status")                    \
+    X(FIELD_DATE, "transaction_date")            \
+    X(FIELD_REFERENCE, "reference")              \
+    X(FIELD_DESCRIPTION, "description")          \
+    X(FIELD_KEY, "idempotency_key")              \
+    X(FIELD_IGNORED, "id")                       \
+    X(FIELD_IGNORED, "program_id")               \
+    X(FIELD_IGNORED, "tier")                     \
+    X(FIELD_IGNORED, "in_transit")               \
+    X(FIELD_IGNORED, "lifetime_points_earned")   \
     X(FIELD_IGNORED, "lifetime_points_redeemed") \
-    X(FIELD_IGNORED, "created_at")            \
+    X(FIELD_IGNORED, "created_at")               \
     X(FIELD_IGNORED, "updated_at")
 
 typedef enum {
@@ -59,7 +59,7 @@ typedef enum {
 
 typedef struct {
     const char *name;
-    field_t     field;
+    field_t field;
 } field_name_t;
 
 static const field_name_t field_names[] = {
@@ -69,17 +69,19 @@ static const field_name_t field_names[] = {
 };
 
 static const char *const kind_names[IMPORT__KINDS][2] = {
-    [IMPORT_PROGRAM] = {"program", "programs"}, [IMPORT_ACCOUNT] = {"account", "accounts"},
-    [IMPORT_EARN] = {"earn", "earns"},          [IMPORT_BURN] = {"burn", "burns"},
+    [IMPORT_PROGRAM] = {"program", "programs"},  [IMPORT_ACCOUNT] = {"account", "accounts"},
+    [IMPORT_EARN] = {"earn", "earns"},           [IMPORT_BURN] = {"burn", "burns"},
     [IMPORT_ADJUST] = {"adjust", "adjustments"},
 };
 
-static errcode_t line_json(import_source_t *self, const char *line, size_t n, import_row_t *out, err_t *err);
-static errcode_t line_csv(import_source_t *self, const char *line, size_t n, import_row_t *out, err_t *err);
-static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, uint64_t number, import_row_t *out,
-                            err_t *err);
-static errcode_t set_field(import_source_t *self, field_t field, text_t value, import_row_t *out, unsigned *given,
+static errcode_t line_json(import_source_t *self, const char *line, size_t n, import_row_t *out,
                            err_t *err);
+static errcode_t line_csv(import_source_t *self, const char *line, size_t n, import_row_t *out,
+                          err_t *err);
+static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, uint64_t number,
+                            import_row_t *out, err_t *err);
+static errcode_t set_field(import_source_t *self, field_t field, text_t value, import_row_t *out,
+                           unsigned *given, err_t *err);
 static errcode_t check_row(const import_row_t *row, unsigned given, err_t *err);
 
 const char *import_kind_name(import_kind_t kind, bool plural)
@@ -102,8 +104,8 @@ void import_source_free(import_source_t *self)
     buffer_free(&self->text);
 }
 
-errcode_t import_source_line(import_source_t *self, const char *line, size_t n, uint64_t number, import_row_t *out,
-                             err_t *err)
+errcode_t import_source_line(import_source_t *self, const char *line, size_t n, uint64_t number,
+                             import_row_t *out, err_t *err)
 {
     size_t blank = 0;
 
@@ -116,12 +118,9 @@ errcode_t import_source_line(import_source_t *self, const char *line, size_t n, 
     if (out->skip)
         return ERR_NONE;
     switch (self->format) {
-    case IMPORT_NDJSON:
-        return line_json(self, line, n, out, err);
-    case IMPORT_CSV:
-        return line_csv(self, line, n, out, err);
-    case IMPORT_CDNOW:
-        return line_cdnow(self, line, n, number, out, err);
+    case IMPORT_NDJSON: return line_json(self, line, n, out, err);
+    case IMPORT_CSV: return line_csv(self, line, n, out, err);
+    case IMPORT_CDNOW: return line_cdnow(self, line, n, number, out, err);
     }
     INVARIANT(!"an import format that is not known");
     return ERR_INTERNAL;
@@ -141,10 +140,11 @@ static bool find_field(const char *name, size_t n, field_t *field)
 /* ---- NDJSON ---- */
 
 /* The definition as it was written, without what is the import's own. */
-static errcode_t program_body(import_source_t *self, const json_t *object, import_row_t *out, err_t *err)
+static errcode_t program_body(import_source_t *self, const json_t *object, import_row_t *out,
+                              err_t *err)
 {
     const json_t *name = json_member(object, "name");
-    bool          first = true;
+    bool first = true;
 
     if (name == NULL || name->type != JSON_STRING || name->text_bytes == 0)
         return err_set(err, ERR_INVALID, "name: a program needs one");
@@ -169,17 +169,19 @@ static errcode_t program_body(import_source_t *self, const json_t *object, impor
     return ERR_NONE;
 }
 
-static errcode_t line_json(import_source_t *self, const char *line, size_t n, import_row_t *out, err_t *err)
+static errcode_t line_json(import_source_t *self, const char *line, size_t n, import_row_t *out,
+                           err_t *err)
 {
-    json_t       *object = NULL;
+    json_t *object = NULL;
     const json_t *type;
-    unsigned      given = 0;
-    errcode_t     rc = json_parse(&object, &self->arena, line, n, err);
+    unsigned given = 0;
+    errcode_t rc = json_parse(&object, &self->arena, line, n, err);
 
     if (rc != ERR_NONE)
         return rc;
     if (object->type != JSON_OBJECT)
-        return err_set(err, ERR_INVALID, "a line is one JSON object, this is a %s", json_type_name(object->type));
+        return err_set(err, ERR_INVALID, "a line is one JSON object, this is a %s",
+                       json_type_name(object->type));
     type = json_member(object, "type");
     if (type != NULL && json_text_is(type, "program"))
         return program_body(self, object, out, err);
@@ -204,12 +206,13 @@ static errcode_t line_json(import_source_t *self, const char *line, size_t n, im
 /* ---- CSV, RFC 4180 but for line breaks inside quotes ---- */
 
 /* Takes one field off the line; a quoted one is copied without its quotes. */
-static errcode_t take_csv(import_source_t *self, const char **at, const char *end, text_t *out, bool *more, err_t *err)
+static errcode_t take_csv(import_source_t *self, const char **at, const char *end, text_t *out,
+                          bool *more, err_t *err)
 {
     const char *p = *at;
 
     if (p < end && *p == '"') {
-        char  *copy = arena_alloc(&self->arena, (size_t)(end - p));
+        char *copy = arena_alloc(&self->arena, (size_t)(end - p));
         size_t size = 0;
 
         if (copy == NULL)
@@ -246,12 +249,13 @@ static errcode_t csv_header(import_source_t *self, const char *line, const char 
     if (end - line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
         line += 3; /* byte order mark, as spreadsheets write it */
     for (self->columns = 0; more; self->columns++) {
-        text_t    name;
-        field_t   field;
+        text_t name;
+        field_t field;
         errcode_t rc;
 
         if (self->columns == IMPORT_COLUMNS_MAX)
-            return err_set(err, ERR_INVALID, "the header has more than %d columns", IMPORT_COLUMNS_MAX);
+            return err_set(err, ERR_INVALID, "the header has more than %d columns",
+                           IMPORT_COLUMNS_MAX);
         rc = take_csv(self, &line, end, &name, &more, err);
         if (rc != ERR_NONE)
             return rc;
@@ -267,12 +271,13 @@ static errcode_t csv_header(import_source_t *self, const char *line, const char 
     return ERR_NONE;
 }
 
-static errcode_t line_csv(import_source_t *self, const char *line, size_t n, import_row_t *out, err_t *err)
+static errcode_t line_csv(import_source_t *self, const char *line, size_t n, import_row_t *out,
+                          err_t *err)
 {
     const char *end = line + n;
-    unsigned    given = 0;
-    bool        more = true;
-    size_t      column = 0;
+    unsigned given = 0;
+    bool more = true;
+    size_t column = 0;
 
     if (n > 0 && end[-1] == '\r')
         end--;
@@ -281,11 +286,12 @@ static errcode_t line_csv(import_source_t *self, const char *line, size_t n, imp
         return csv_header(self, line, end, err);
     }
     for (; more; column++) {
-        text_t    value;
+        text_t value;
         errcode_t rc;
 
         if (column == self->columns)
-            return err_set(err, ERR_INVALID, "the line has more than the %zu columns of the header", self->columns);
+            return err_set(err, ERR_INVALID, "the line has more than the %zu columns of the header",
+                           self->columns);
         rc = take_csv(self, &line, end, &value, &more, err);
         if (rc == ERR_NONE && value.n > 0 && self->column[column] != FIELD_IGNORED)
             rc = set_field(self, (field_t)self->column[column], value, out, &given, err);
@@ -293,7 +299,8 @@ static errcode_t line_csv(import_source_t *self, const char *line, size_t n, imp
             return rc;
     }
     if (column < self->columns)
-        return err_set(err, ERR_INVALID, "the line has %zu columns, the header %zu", column, self->columns);
+        return err_set(err, ERR_INVALID, "the line has %zu columns, the header %zu", column,
+                       self->columns);
     return check_row(out, given, err);
 }
 
@@ -302,9 +309,9 @@ static errcode_t line_csv(import_source_t *self, const char *line, size_t n, imp
 /* The file numbers its customers; here they are UUIDs (version 8: of one's own making), the same in every run. */
 static uuid16_t customer_of_number(uint64_t number)
 {
-    char     text[40];
-    int      n = snprintf(text, sizeof text, "cdnow:%llu", (unsigned long long)number);
-    hash_t   hash = hash_bytes(text, (size_t)n);
+    char text[40];
+    int n = snprintf(text, sizeof text, "cdnow:%llu", (unsigned long long)number);
+    hash_t hash = hash_bytes(text, (size_t)n);
     uuid16_t customer;
 
     memcpy(customer.bytes, hash.bytes, UUID_BYTES);
@@ -313,14 +320,14 @@ static uuid16_t customer_of_number(uint64_t number)
     return customer;
 }
 
-static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, uint64_t number, import_row_t *out,
-                            err_t *err)
+static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, uint64_t number,
+                            import_row_t *out, err_t *err)
 {
-    text_t    fields[CDNOW_FIELDS] = {{NULL, 0}};
-    char      date[11];
+    text_t fields[CDNOW_FIELDS] = {{NULL, 0}};
+    char date[11];
     decimal_t customer;
-    unsigned  given = 0;
-    size_t    count = 0, at = 0;
+    unsigned given = 0;
+    size_t count = 0, at = 0;
     errcode_t rc;
 
     for (;;) {
@@ -338,7 +345,9 @@ static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, u
         count++;
     }
     if (count != CDNOW_FIELDS)
-        return err_set(err, ERR_INVALID, "a line has four fields (customer, YYYYMMDD, CDs, dollars), this has %zu", count);
+        return err_set(err, ERR_INVALID,
+                       "a line has four fields (customer, YYYYMMDD, CDs, dollars), this has %zu",
+                       count);
     /* Leading zeros are usual in this file, so the digits are read one by one. */
     customer = (decimal_t){0};
     for (size_t i = 0; i < fields[0].n; i++) {
@@ -348,7 +357,8 @@ static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, u
     }
     if (fields[1].n != 8)
         return err_set(err, ERR_INVALID, "date: YYYYMMDD is needed");
-    (void)snprintf(date, sizeof date, "%.4s-%.2s-%.2s", fields[1].bytes, fields[1].bytes + 4, fields[1].bytes + 6);
+    (void)snprintf(date, sizeof date, "%.4s-%.2s-%.2s", fields[1].bytes, fields[1].bytes + 4,
+                   fields[1].bytes + 6);
     rc = set_field(self, FIELD_DATE, text_of(date), out, &given, err);
     if (rc == ERR_NONE)
         rc = set_field(self, FIELD_AMOUNT, fields[3], out, &given, err);
@@ -370,17 +380,19 @@ static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, u
 static errcode_t set_kind(text_t value, import_row_t *out, err_t *err)
 {
     for (import_kind_t kind = IMPORT_PROGRAM; kind < IMPORT__KINDS; kind++) {
-        if (strlen(kind_names[kind][0]) == value.n && memcmp(kind_names[kind][0], value.bytes, value.n) == 0) {
+        if (strlen(kind_names[kind][0]) == value.n &&
+            memcmp(kind_names[kind][0], value.bytes, value.n) == 0) {
             out->kind = kind;
-            return kind == IMPORT_PROGRAM ? err_set(err, ERR_INVALID, "type: programs are imported from NDJSON only")
-                                          : ERR_NONE;
+            return kind == IMPORT_PROGRAM
+                       ? err_set(err, ERR_INVALID, "type: programs are imported from NDJSON only")
+                       : ERR_NONE;
         }
     }
     return err_set(err, ERR_INVALID, "type: program, account, earn, burn or adjust is needed");
 }
 
-static errcode_t set_field(import_source_t *self, field_t field, text_t value, import_row_t *out, unsigned *given,
-                           err_t *err)
+static errcode_t set_field(import_source_t *self, field_t field, text_t value, import_row_t *out,
+                           unsigned *given, err_t *err)
 {
     decimal_t number;
 
@@ -388,21 +400,22 @@ static errcode_t set_field(import_source_t *self, field_t field, text_t value, i
         return err_set(err, ERR_INVALID, "a value is given twice, under two names");
     *given |= 1u << field;
     switch (field) {
-    case FIELD_TYPE:
-        return set_kind(value, out, err);
+    case FIELD_TYPE: return set_kind(value, out, err);
     case FIELD_CUSTOMER:
-        return uuid_parse(&out->customer, value.bytes, value.n) ? ERR_NONE
-                                                                : err_set(err, ERR_INVALID, "customer_id: no UUID");
-    case FIELD_PROGRAM:
-        out->program = value;
-        return ERR_NONE;
+        return uuid_parse(&out->customer, value.bytes, value.n)
+                   ? ERR_NONE
+                   : err_set(err, ERR_INVALID, "customer_id: no UUID");
+    case FIELD_PROGRAM: out->program = value; return ERR_NONE;
     case FIELD_AMOUNT:
-        if (decimal_parse(&number, value.bytes, value.n, AMOUNT_DIGITS, AMOUNT_SCALE, true, NULL) != ERR_NONE)
-            return err_set(err, ERR_INVALID, "amount: a number of at most 15 digits and 6 decimals is needed");
+        if (decimal_parse(&number, value.bytes, value.n, AMOUNT_DIGITS, AMOUNT_SCALE, true, NULL) !=
+            ERR_NONE)
+            return err_set(err, ERR_INVALID,
+                           "amount: a number of at most 15 digits and 6 decimals is needed");
         out->amount = number.value;
         return ERR_NONE;
     case FIELD_POINTS:
-        if (decimal_parse(&number, value.bytes, value.n, POINTS_DIGITS, 0, true, NULL) != ERR_NONE ||
+        if (decimal_parse(&number, value.bytes, value.n, POINTS_DIGITS, 0, true, NULL) !=
+                ERR_NONE ||
             number.value > POINTS_MAX || number.value < -POINTS_MAX)
             return err_set(err, ERR_INVALID, "points: a whole number is needed");
         out->points = (points_t)number.value;
@@ -411,7 +424,8 @@ static errcode_t set_field(import_source_t *self, field_t field, text_t value, i
         out->has_status = true;
         return account_status_parse(value.bytes, value.n, &out->status)
                    ? ERR_NONE
-                   : err_set(err, ERR_INVALID, "status: active, suspended, blocked, dormant or closed is needed");
+                   : err_set(err, ERR_INVALID,
+                             "status: active, suspended, blocked, dormant or closed is needed");
     case FIELD_DATE:
         if (instant_parse(&out->effective_us, value.bytes, value.n, true, NULL) != ERR_NONE)
             return err_set(err, ERR_INVALID, "transaction_date: a date or an instant is needed");
@@ -422,16 +436,15 @@ static errcode_t set_field(import_source_t *self, field_t field, text_t value, i
         return ERR_NONE;
     case FIELD_REFERENCE:
         out->reference = value;
-        return value.n <= 255 ? ERR_NONE : err_set(err, ERR_INVALID, "reference: at most 255 bytes");
-    case FIELD_DESCRIPTION:
-        out->description = value;
-        return ERR_NONE;
+        return value.n <= 255 ? ERR_NONE
+                              : err_set(err, ERR_INVALID, "reference: at most 255 bytes");
+    case FIELD_DESCRIPTION: out->description = value; return ERR_NONE;
     case FIELD_KEY:
         out->key = value;
-        return value.n <= 255 ? ERR_NONE : err_set(err, ERR_INVALID, "idempotency_key: at most 255 bytes");
+        return value.n <= 255 ? ERR_NONE
+                              : err_set(err, ERR_INVALID, "idempotency_key: at most 255 bytes");
     case FIELD_IGNORED:
-    case FIELD__COUNT:
-        break;
+    case FIELD__COUNT: break;
     }
     return ERR_NONE;
 }
@@ -443,15 +456,19 @@ static errcode_t check_row(const import_row_t *row, unsigned given, err_t *err)
         unsigned needs, may;
     } rules[IMPORT__KINDS] = {
         [IMPORT_ACCOUNT] = {0, 1u << FIELD_POINTS | 1u << FIELD_STATUS},
-        [IMPORT_EARN] = {1u << FIELD_AMOUNT, 1u << FIELD_DATE | 1u << FIELD_REFERENCE | 1u << FIELD_DESCRIPTION},
+        [IMPORT_EARN] = {1u << FIELD_AMOUNT,
+                         1u << FIELD_DATE | 1u << FIELD_REFERENCE | 1u << FIELD_DESCRIPTION},
         [IMPORT_BURN] = {1u << FIELD_POINTS, 1u << FIELD_REFERENCE | 1u << FIELD_DESCRIPTION},
-        [IMPORT_ADJUST] = {1u << FIELD_POINTS, 1u << FIELD_DATE | 1u << FIELD_REFERENCE | 1u << FIELD_DESCRIPTION},
+        [IMPORT_ADJUST] = {1u << FIELD_POINTS,
+                           1u << FIELD_DATE | 1u << FIELD_REFERENCE | 1u << FIELD_DESCRIPTION},
     };
-    unsigned common = 1u << FIELD_TYPE | 1u << FIELD_CUSTOMER | 1u << FIELD_PROGRAM | 1u << FIELD_KEY;
+    unsigned common =
+        1u << FIELD_TYPE | 1u << FIELD_CUSTOMER | 1u << FIELD_PROGRAM | 1u << FIELD_KEY;
     unsigned missing, extra;
 
     if ((given & 1u << FIELD_TYPE) == 0)
-        return err_set(err, ERR_INVALID, "type: it says what the line is: program, account, earn, burn or adjust");
+        return err_set(err, ERR_INVALID,
+                       "type: it says what the line is: program, account, earn, burn or adjust");
     missing = (rules[row->kind].needs | 1u << FIELD_CUSTOMER) & ~given;
     extra = given & ~(common | rules[row->kind].needs | rules[row->kind].may);
     for (size_t i = 0; i < COUNT_OF(field_names); i++) {
@@ -460,8 +477,8 @@ static errcode_t check_row(const import_row_t *row, unsigned given, err_t *err)
         if ((missing & bit) != 0)
             return err_set(err, ERR_INVALID, "%s: missing", field_names[i].name);
         if ((extra & bit) != 0)
-            return err_set(err, ERR_INVALID, "%s: a line of type %s cannot have it", field_names[i].name,
-                           kind_names[row->kind][0]);
+            return err_set(err, ERR_INVALID, "%s: a line of type %s cannot have it",
+                           field_names[i].name, kind_names[row->kind][0]);
     }
     return ERR_NONE;
 }

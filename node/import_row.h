@@ -25,39 +25,39 @@ typedef enum {
 
 typedef struct {
     import_kind_t kind;
-    bool          skip;
-    bool          enrol;   /* the customer may be new: enrol first (CDNOW names no accounts) */
-    bool          nothing; /* an amount of zero, which earns nothing */
-    uuid16_t      customer;
-    text_t        program; /* name or id; empty: the one named on the command line */
-    int128_t      amount;
-    points_t      points;
-    bool          has_status;
-    uint8_t       status;
-    int64_t       effective_us; /* 0 = now */
-    text_t        reference, description;
-    text_t        key;     /* explicit idempotency key; empty: derived from the line */
-    text_t        name;    /* of a program */
-    text_t        body;    /* of a program: its definition as JSON */
+    bool skip;
+    bool enrol;   /* the customer may be new: enrol first (CDNOW names no accounts) */
+    bool nothing; /* an amount of zero, which earns nothing */
+    uuid16_t customer;
+    text_t program; /* name or id; empty: the one named on the command line */
+    int128_t amount;
+    points_t points;
+    bool has_status;
+    uint8_t status;
+    int64_t effective_us; /* 0 = now */
+    text_t reference, description;
+    text_t key;  /* explicit idempotency key; empty: derived from the line */
+    text_t name; /* of a program */
+    text_t body; /* of a program: its definition as JSON */
 } import_row_t;
 
 #define IMPORT_COLUMNS_MAX 32
 
 typedef struct {
     import_format_t format;
-    int64_t         now_us;  /* dates beyond it are refused */
-    arena_t         arena;
-    buffer_t        text;
-    bool            header_read;
-    size_t          columns;
-    int             column[IMPORT_COLUMNS_MAX]; /* field of each CSV column, -1 = ignored */
-    uint64_t        last_customer; /* CDNOW: of the line before */
+    int64_t now_us; /* dates beyond it are refused */
+    arena_t arena;
+    buffer_t text;
+    bool header_read;
+    size_t columns;
+    int column[IMPORT_COLUMNS_MAX]; /* field of each CSV column, -1 = ignored */
+    uint64_t last_customer;         /* CDNOW: of the line before */
 } import_source_t;
 
-void      import_source_init(import_source_t *self, import_format_t format, int64_t now_us);
-void      import_source_free(import_source_t *self);
-errcode_t import_source_line(import_source_t *self, const char *line, size_t n, uint64_t number, import_row_t *out,
-                             err_t *err);
+void import_source_init(import_source_t *self, import_format_t format, int64_t now_us);
+void import_source_free(import_source_t *self);
+errcode_t import_source_line(import_source_t *self, const char *line, size_t n, uint64_t number,
+                             import_row_t *out, err_t *err);
 const char *import_kind_name(import_kind_t kind, bool plural);
 
 #endif

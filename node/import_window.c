@@ -29,12 +29,12 @@ void import_window_free(import_window_t *self)
     buffer_free(&self->bytes);
 }
 
-errcode_t import_post(import_window_t *self, const command_t *command, uint16_t partition, const import_slot_t *what,
-                      err_t *err)
+errcode_t import_post(import_window_t *self, const command_t *command, uint16_t partition,
+                      const import_slot_t *what, err_t *err)
 {
-    bool           taken = true;
+    bool taken = true;
     import_slot_t *slot;
-    errcode_t      rc = ERR_NONE;
+    errcode_t rc = ERR_NONE;
 
     if (self->tail - self->head == IMPORT_WINDOW) {
         rc = take_oldest(self, ANSWER_WAIT_US, &taken, err);
@@ -49,7 +49,8 @@ errcode_t import_post(import_window_t *self, const command_t *command, uint16_t 
     buffer_reset(&self->bytes);
     command_encode(command, &self->bytes);
     if (self->bytes.failed) {
-        import_refuse(self, what->line, "the line is too large", sizeof "the line is too large" - 1);
+        import_refuse(self, what->line, "the line is too large",
+                      sizeof "the line is too large" - 1);
         return ERR_NONE;
     }
     slot->request = request_new(partition, self->bytes.bytes, self->bytes.size, 0);
@@ -80,7 +81,7 @@ errcode_t import_post(import_window_t *self, const command_t *command, uint16_t 
 errcode_t import_drain(import_window_t *self, err_t *err)
 {
     errcode_t rc = ERR_NONE;
-    bool      taken = true;
+    bool taken = true;
 
     while (rc == ERR_NONE && self->head < self->tail)
         rc = take_oldest(self, ANSWER_WAIT_US, &taken, err);
@@ -101,7 +102,7 @@ void import_refuse(import_window_t *self, uint64_t line, const char *why, size_t
 static errcode_t take_oldest(import_window_t *self, int64_t timeout_us, bool *taken, err_t *err)
 {
     import_slot_t *slot = &self->slots[self->head % IMPORT_WINDOW];
-    errcode_t      rc;
+    errcode_t rc;
 
     *taken = waiter_wait(&slot->waiter, 1, timeout_us);
     if (!*taken && timeout_us == 0)
@@ -133,7 +134,7 @@ static bool stops_import(errcode_t code)
 static void count_success(import_window_t *self, const import_slot_t *slot, const result_t *result)
 {
     import_counts_t *counts = &self->counts;
-    points_t         points = slot->kind == IMPORT_ACCOUNT ? slot->points : result->points;
+    points_t points = slot->kind == IMPORT_ACCOUNT ? slot->points : result->points;
 
     counts->created[slot->kind]++;
     if (slot->kind == IMPORT_BURN)
@@ -147,8 +148,8 @@ static void count_success(import_window_t *self, const import_slot_t *slot, cons
 static errcode_t count_answer(import_window_t *self, const import_slot_t *slot, err_t *err)
 {
     const err_t *failure = &slot->request->err;
-    result_t     result;
-    errcode_t    rc;
+    result_t result;
+    errcode_t rc;
 
     if (failure->code != ERR_NONE) {
         /* The account is there: by an earlier run without this key, or by the API. */
@@ -159,11 +160,12 @@ static errcode_t count_answer(import_window_t *self, const import_slot_t *slot, 
         }
         if (stops_import(failure->code)) {
             self->fatal = *failure;
-            return err_set(err, failure->code, "line %llu: %s", (unsigned long long)slot->line, failure->text);
+            return err_set(err, failure->code, "line %llu: %s", (unsigned long long)slot->line,
+                           failure->text);
         }
         char sentence[sizeof failure->field + sizeof failure->text + 2];
-        int  n = snprintf(sentence, sizeof sentence, "%s%s%s", failure->field, failure->field[0] != '\0' ? ": " : "",
-                          failure->text);
+        int n = snprintf(sentence, sizeof sentence, "%s%s%s", failure->field,
+                         failure->field[0] != '\0' ? ": " : "", failure->text);
 
         import_refuse(self, slot->line, sentence, (size_t)n);
         return ERR_NONE;

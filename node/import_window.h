@@ -15,7 +15,7 @@
 #include "node/import_row.h"
 #include "node/shards.h"
 
-#define IMPORT_WINDOW 8192
+#define IMPORT_WINDOW         8192
 #define IMPORT_REFUSALS_SHOWN 10
 
 typedef struct {
@@ -28,34 +28,35 @@ typedef struct {
 
 typedef struct {
     uint64_t line;
-    char     why[200];
+    char why[200];
 } import_refusal_t;
 
 typedef struct {
-    request_t    *request; /* one reference */
-    waiter_t      waiter;
-    uint64_t      line, offset_after;
+    request_t *request; /* one reference */
+    waiter_t waiter;
+    uint64_t line, offset_after;
     import_kind_t kind;
-    points_t      points;
-    bool          quiet; /* an enrolment that the line did not ask for: not counted when the account is there */
+    points_t points;
+    bool
+        quiet; /* an enrolment that the line did not ask for: not counted when the account is there */
 } import_slot_t;
 
 typedef struct {
-    shards_t        *shards;
-    import_slot_t   *slots; /* owned; IMPORT_WINDOW */
-    uint64_t         head, tail;
-    buffer_t         bytes;
-    import_counts_t  counts;
+    shards_t *shards;
+    import_slot_t *slots; /* owned; IMPORT_WINDOW */
+    uint64_t head, tail;
+    buffer_t bytes;
+    import_counts_t counts;
     import_refusal_t refusals[IMPORT_REFUSALS_SHOWN];
-    uint64_t         done_offset, done_line;
-    err_t            fatal;
+    uint64_t done_offset, done_line;
+    err_t fatal;
 } import_window_t;
 
-void      import_window_init(import_window_t *self, shards_t *shards);
-void      import_window_free(import_window_t *self);
-errcode_t import_post(import_window_t *self, const command_t *command, uint16_t partition, const import_slot_t *what,
-                      err_t *err);
+void import_window_init(import_window_t *self, shards_t *shards);
+void import_window_free(import_window_t *self);
+errcode_t import_post(import_window_t *self, const command_t *command, uint16_t partition,
+                      const import_slot_t *what, err_t *err);
 errcode_t import_drain(import_window_t *self, err_t *err);
-void      import_refuse(import_window_t *self, uint64_t line, const char *why, size_t n);
+void import_refuse(import_window_t *self, uint64_t line, const char *why, size_t n);
 
 #endif

@@ -21,65 +21,78 @@
 #include <unistd.h>
 
 #define EXIT_SOME_REFUSED 3
-#define LINE_BYTES_MAX ((size_t)256 * 1024)
-#define CHUNK_BYTES ((size_t)1024 * 1024)
-#define PROGRAMS_MAX 100000
-#define NAMES_MAX 1024
-#define PATH_BYTES_MAX 4096
+#define LINE_BYTES_MAX    ((size_t)256 * 1024)
+#define CHUNK_BYTES       ((size_t)1024 * 1024)
+#define PROGRAMS_MAX      100000
+#define NAMES_MAX         1024
+#define PATH_BYTES_MAX    4096
 #define TERMINAL_EVERY_US 200000
-#define QUIET_EVERY_US 5000000
+#define QUIET_EVERY_US    5000000
 #define PROGRESS_EVERY_US 1000000
-#define KEY_TEXT_BYTES 64
-#define CDNOW_PROGRAM "CDNOW"
+#define KEY_TEXT_BYTES    64
+#define CDNOW_PROGRAM     "CDNOW"
 
 static const char usage[] =
     "usage: fealty import --data DIR FILE [--format ndjson|csv|cdnow] [--program NAME]\n"
     "\n"
-    "Loads customers, opening balances and purchases into the books in DIR while no node runs on it; an empty\n"
+    "Loads customers, opening balances and purchases into the books in DIR while no node runs on "
+    "it; an empty\n"
     "or missing DIR becomes the books of a new node. FILE may be `-`: standard input.\n"
     "\n"
-    "ndjson (default), one object per line; `program` is a name or an id, --program says it for lines without:\n"
-    "  {\"type\":\"program\",\"name\":\"Club\",\"start_date\":\"2020-01-01T00:00:00Z\",\"end_date\":\"2099-12-31T00:00:00Z\"}\n"
-    "  {\"type\":\"account\",\"customer_id\":\"UUID\",\"program\":\"Club\",\"points\":500,\"status\":\"active\"}\n"
-    "  {\"type\":\"earn\",\"customer_id\":\"UUID\",\"program\":\"Club\",\"amount\":\"19.90\",\"transaction_date\":\"2026-01-31\",\n"
+    "ndjson (default), one object per line; `program` is a name or an id, --program says it for "
+    "lines without:\n"
+    "  "
+    "{\"type\":\"program\",\"name\":\"Club\",\"start_date\":\"2020-01-01T00:00:00Z\",\"end_date\":"
+    "\"2099-12-31T00:00:00Z\"}\n"
+    "  "
+    "{\"type\":\"account\",\"customer_id\":\"UUID\",\"program\":\"Club\",\"points\":500,\"status\":"
+    "\"active\"}\n"
+    "  "
+    "{\"type\":\"earn\",\"customer_id\":\"UUID\",\"program\":\"Club\",\"amount\":\"19.90\","
+    "\"transaction_date\":\"2026-01-31\",\n"
     "   \"reference\":\"T-1\",\"description\":\"Coffee\"}\n"
     "  {\"type\":\"burn\",\"customer_id\":\"UUID\",\"program\":\"Club\",\"points\":100}\n"
     "  {\"type\":\"adjust\",\"customer_id\":\"UUID\",\"program\":\"Club\",\"points\":-20}\n"
     "csv: the same names in a header line, with the column `type` (no programs).\n"
-    "cdnow: the CDNOW purchase file, `customer YYYYMMDD cds dollars`; customers and their program are made.\n"
+    "cdnow: the CDNOW purchase file, `customer YYYYMMDD cds dollars`; customers and their program "
+    "are made.\n"
     "\n"
-    "The same file can be imported again: lines that are known change nothing. Two equal lines are one and the\n"
-    "same event; give such lines an `idempotency_key` or a `reference` of their own to tell them apart.\n"
-    "A stopped import goes on where it was. Dates may lie in the past without limit, never in the future.\n"
+    "The same file can be imported again: lines that are known change nothing. Two equal lines are "
+    "one and the\n"
+    "same event; give such lines an `idempotency_key` or a `reference` of their own to tell them "
+    "apart.\n"
+    "A stopped import goes on where it was. Dates may lie in the past without limit, never in the "
+    "future.\n"
     "\n"
-    "Exit: 0 all lines taken, 3 some lines refused (the first ten are shown), 1 usage, 2 not started, 74 disk.\n";
+    "Exit: 0 all lines taken, 3 some lines refused (the first ten are shown), 1 usage, 2 not "
+    "started, 74 disk.\n";
 
 typedef struct {
     uint32_t id;
-    size_t   n;
-    char     name[NAMES_MAX];
+    size_t n;
+    char name[NAMES_MAX];
 } program_name_t;
 
 typedef struct {
-    const char     *data, *path, *default_program;
+    const char *data, *path, *default_program;
     import_source_t source;
     import_window_t window;
-    offline_t      *books;
-    uint16_t        partitions;
-    uint16_t        catalogue_partition;
-    program_name_t  last_program; /* looked up for the line before; mostly the same one */
+    offline_t *books;
+    uint16_t partitions;
+    uint16_t catalogue_partition;
+    program_name_t last_program; /* looked up for the line before; mostly the same one */
     /* the file */
-    int      file;
-    bool     owns_file, regular;
+    int file;
+    bool owns_file, regular;
     uint64_t size, offset, line, resumed_line;
     uint8_t *bytes; /* owned */
-    size_t   from, until;
-    bool     at_end;
+    size_t from, until;
+    bool at_end;
     /* what is shown and kept */
-    bool     terminal;
-    char     progress_path[PATH_BYTES_MAX];
-    char     progress_new[PATH_BYTES_MAX];
-    int64_t  started_us, shown_us, kept_us;
+    bool terminal;
+    char progress_path[PATH_BYTES_MAX];
+    char progress_new[PATH_BYTES_MAX];
+    int64_t started_us, shown_us, kept_us;
     uint64_t shown_line;
 } import_t;
 
@@ -90,10 +103,10 @@ static errcode_t import_all(import_t *self, err_t *err);
 static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *err);
 static errcode_t find_program(import_t *self, text_t name, uint32_t *id, err_t *err);
 static errcode_t define_program(import_t *self, text_t name, text_t body, err_t *err);
-static void      resume(import_t *self);
-static void      keep_progress(import_t *self, bool now);
-static void      show_progress(import_t *self, bool last);
-static void      report(const import_t *self);
+static void resume(import_t *self);
+static void keep_progress(import_t *self, bool now);
+static void show_progress(import_t *self, bool last);
+static void report(const import_t *self);
 
 static void on_signal(int number)
 {
@@ -103,12 +116,12 @@ static void on_signal(int number)
 
 int tool_import(int argc, char **argv)
 {
-    import_t      *self = memory_zalloc(sizeof *self);
-    const char    *words[1] = {NULL};
-    const char    *format = "ndjson";
-    err_t          err = {0};
-    errcode_t      rc = ERR_NONE;
-    int            code = EXIT_USAGE;
+    import_t *self = memory_zalloc(sizeof *self);
+    const char *words[1] = {NULL};
+    const char *format = "ndjson";
+    err_t err = {0};
+    errcode_t rc = ERR_NONE;
+    int code = EXIT_USAGE;
     const option_t options[] = {
         {.name = "--data", .text = &self->data},
         {.name = "--format", .text = &format},
@@ -121,13 +134,9 @@ int tool_import(int argc, char **argv)
     self->data = "data";
     self->file = -1;
     switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 1, NULL, usage)) {
-    case OPTIONS_HELP:
-        code = 0;
-        goto cleanup;
-    case OPTIONS_WRONG:
-        goto cleanup;
-    case OPTIONS_GOOD:
-        break;
+    case OPTIONS_HELP: code = 0; goto cleanup;
+    case OPTIONS_WRONG: goto cleanup;
+    case OPTIONS_GOOD: break;
     }
     while (which < COUNT_OF(formats) && strcmp(formats[which], format) != 0)
         which++;
@@ -186,21 +195,22 @@ static errcode_t open_file(import_t *self, err_t *err)
     self->regular = S_ISREG(about.st_mode) && self->owns_file;
     self->bytes = memory_alloc(LINE_BYTES_MAX + CHUNK_BYTES);
     if (self->regular) {
-        char   identity[PATH_BYTES_MAX + 64];
-        char   name[2 * HASH_BYTES + 1];
+        char identity[PATH_BYTES_MAX + 64];
+        char name[2 * HASH_BYTES + 1];
         hash_t hash;
-        int    n = snprintf(identity, sizeof identity, "%s\n%lld\n%lld", self->path, (long long)about.st_size,
-                            (long long)about.st_mtime);
+        int n = snprintf(identity, sizeof identity, "%s\n%lld\n%lld", self->path,
+                         (long long)about.st_size, (long long)about.st_mtime);
 
         self->size = (uint64_t)about.st_size;
         hash = hash_bytes(identity, n < (int)sizeof identity ? (size_t)n : sizeof identity - 1);
         for (size_t i = 0; i < HASH_BYTES; i++)
             (void)snprintf(name + 2 * i, 3, "%02x", hash.bytes[i]);
-        n = snprintf(self->progress_path, sizeof self->progress_path, "%s/import-%.16s.progress", self->data, name);
+        n = snprintf(self->progress_path, sizeof self->progress_path, "%s/import-%.16s.progress",
+                     self->data, name);
         if (n >= (int)sizeof self->progress_path - 4)
             return err_set(err, ERR_STATE, "the path of the data directory is too long");
-        (void)snprintf(self->progress_new, sizeof self->progress_new, "%.*s.new", (int)sizeof self->progress_path - 8,
-                       self->progress_path);
+        (void)snprintf(self->progress_new, sizeof self->progress_new, "%.*s.new",
+                       (int)sizeof self->progress_path - 8, self->progress_path);
     }
     return ERR_NONE;
 }
@@ -212,14 +222,15 @@ static errcode_t next_line(import_t *self, const char **line, size_t *n, bool *f
 
     for (;;) {
         uint8_t *start = self->bytes + self->from;
-        uint8_t *end = self->until > self->from ? memchr(start, '\n', self->until - self->from) : NULL;
-        ssize_t  got;
+        uint8_t *end =
+            self->until > self->from ? memchr(start, '\n', self->until - self->from) : NULL;
+        ssize_t got;
 
         if (end == NULL && self->at_end && self->until > self->from)
             end = self->bytes + self->until; /* a last line without an end */
         if (end != NULL) {
             size_t length = (size_t)(end - start);
-            bool   newline = self->from + length < self->until;
+            bool newline = self->from + length < self->until;
 
             *line = (const char *)start;
             *n = too_long || length > LINE_BYTES_MAX ? LINE_BYTES_MAX + 1 : length;
@@ -244,7 +255,8 @@ static errcode_t next_line(import_t *self, const char **line, size_t *n, bool *f
         self->until -= self->from;
         self->from = 0;
         do
-            got = read(self->file, self->bytes + self->until, LINE_BYTES_MAX + CHUNK_BYTES - self->until);
+            got = read(self->file, self->bytes + self->until,
+                       LINE_BYTES_MAX + CHUNK_BYTES - self->until);
         while (got < 0 && errno == EINTR && !interrupted);
         if (got < 0 && errno == EINTR) {
             *found = false;
@@ -260,9 +272,9 @@ static errcode_t next_line(import_t *self, const char **line, size_t *n, bool *f
 static errcode_t import_all(import_t *self, err_t *err)
 {
     struct sigaction action = {.sa_handler = on_signal};
-    const birth_t   *birth = offline_birth(self->books);
-    errcode_t        rc = ERR_NONE;
-    bool             found = true;
+    const birth_t *birth = offline_birth(self->books);
+    errcode_t rc = ERR_NONE;
+    bool found = true;
 
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
@@ -271,17 +283,19 @@ static errcode_t import_all(import_t *self, err_t *err)
     self->started_us = self->shown_us = self->kept_us = clock_boot_us(clock_system());
     if (self->source.format == IMPORT_CDNOW && self->default_program == NULL) {
         self->default_program = CDNOW_PROGRAM;
-        rc = define_program(self, text_of(CDNOW_PROGRAM),
-                            text_of("{\"name\":\"" CDNOW_PROGRAM "\",\"description\":\"Purchases of the CDNOW study\","
-                                    "\"start_date\":\"1990-01-01T00:00:00Z\",\"end_date\":\"9999-12-31T00:00:00Z\"}"),
-                            err);
+        rc = define_program(
+            self, text_of(CDNOW_PROGRAM),
+            text_of(
+                "{\"name\":\"" CDNOW_PROGRAM "\",\"description\":\"Purchases of the CDNOW study\","
+                "\"start_date\":\"1990-01-01T00:00:00Z\",\"end_date\":\"9999-12-31T00:00:00Z\"}"),
+            err);
         if (rc != ERR_NONE)
             return rc;
     }
     resume(self);
     while (rc == ERR_NONE && !interrupted) {
         const char *line = NULL;
-        size_t      n = 0;
+        size_t n = 0;
 
         rc = next_line(self, &line, &n, &found, err);
         if (rc != ERR_NONE || !found)
@@ -312,9 +326,9 @@ static errcode_t define_program(import_t *self, text_t name, text_t body, err_t 
                          .resource = RESOURCE_PROGRAM,
                          .body = body,
                          .rights = RIGHT_IMPORT | RIGHT_ADJUST};
-    uint32_t  id = 0;
-    buffer_t  answer;
-    result_t  result;
+    uint32_t id = 0;
+    buffer_t answer;
+    result_t result;
     errcode_t rc = import_drain(&self->window, err);
 
     if (rc != ERR_NONE)
@@ -333,9 +347,10 @@ static errcode_t define_program(import_t *self, text_t name, text_t body, err_t 
         import_refuse(&self->window, self->line, result.error.bytes, result.error.n);
     buffer_free(&answer);
     if (rc == ERR_INVALID || rc == ERR_STATE || rc == ERR_TOO_LARGE) {
-        err_t   why = err != NULL ? *err : (err_t){0};
-        char    sentence[sizeof why.field + sizeof why.text + 2];
-        int     n = snprintf(sentence, sizeof sentence, "%s%s%s", why.field, why.field[0] != '\0' ? ": " : "", why.text);
+        err_t why = err != NULL ? *err : (err_t){0};
+        char sentence[sizeof why.field + sizeof why.text + 2];
+        int n = snprintf(sentence, sizeof sentence, "%s%s%s", why.field,
+                         why.field[0] != '\0' ? ": " : "", why.text);
 
         import_refuse(&self->window, self->line, sentence, (size_t)n);
         return ERR_NONE;
@@ -347,9 +362,9 @@ static errcode_t define_program(import_t *self, text_t name, text_t body, err_t 
 static errcode_t find_program(import_t *self, text_t name, uint32_t *id, err_t *err)
 {
     const catalogue_t *catalogue = offline_catalogue(self->books);
-    uint32_t          *ids;
-    size_t             count;
-    uint32_t           number = 0;
+    uint32_t *ids;
+    size_t count;
+    uint32_t number = 0;
 
     if (self->last_program.id != 0 && self->last_program.n == name.n &&
         memcmp(self->last_program.name, name.bytes, name.n) == 0) {
@@ -377,7 +392,8 @@ static errcode_t find_program(import_t *self, text_t name, uint32_t *id, err_t *
     }
     free(ids);
     if (*id == 0)
-        return err_set(err, ERR_INVALID, "program: there is no %.*s; define it in a line before, or over the API",
+        return err_set(err, ERR_INVALID,
+                       "program: there is no %.*s; define it in a line before, or over the API",
                        (int)(name.n > 80 ? 80 : name.n), name.bytes);
     if (name.n < sizeof self->last_program.name) {
         self->last_program.id = *id;
@@ -391,7 +407,7 @@ static errcode_t find_program(import_t *self, text_t name, uint32_t *id, err_t *
 static text_t key_of_line(char out[KEY_TEXT_BYTES], const hash_t *hash)
 {
     static const char digits[] = "0123456789abcdef";
-    size_t            at = sizeof "import:" - 1;
+    size_t at = sizeof "import:" - 1;
 
     memcpy(out, "import:", at);
     for (size_t i = 0; i < HASH_BYTES; i++) {
@@ -401,8 +417,8 @@ static text_t key_of_line(char out[KEY_TEXT_BYTES], const hash_t *hash)
     return (text_t){out, at};
 }
 
-static errcode_t post(import_t *self, const import_row_t *row, import_kind_t kind, uint32_t program, text_t key,
-                      const hash_t *body_hash, bool quiet, err_t *err)
+static errcode_t post(import_t *self, const import_row_t *row, import_kind_t kind, uint32_t program,
+                      text_t key, const hash_t *body_hash, bool quiet, err_t *err)
 {
     static const struct {
         uint8_t kind, operation;
@@ -419,8 +435,11 @@ static errcode_t post(import_t *self, const import_row_t *row, import_kind_t kin
                          .key = key,
                          .body_hash = *body_hash,
                          .rights = RIGHT_IMPORT | RIGHT_ADJUST};
-    import_slot_t what = {
-        .line = self->line, .offset_after = self->offset, .kind = kind, .points = row->points, .quiet = quiet};
+    import_slot_t what = {.line = self->line,
+                          .offset_after = self->offset,
+                          .kind = kind,
+                          .points = row->points,
+                          .quiet = quiet};
 
     if (key.n > 0)
         command.key_hash = hash_bytes(key.bytes, key.n);
@@ -437,26 +456,29 @@ static errcode_t post(import_t *self, const import_row_t *row, import_kind_t kin
         command.reference = row->reference;
     }
     return import_post(&self->window, &command,
-                       partition_of_slot(slot_of_customer(&row->customer), self->partitions), &what, err);
+                       partition_of_slot(slot_of_customer(&row->customer), self->partitions), &what,
+                       err);
 }
 
 static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *err)
 {
     import_row_t row;
-    err_t        why;
-    hash_t       hash;
-    char         key[KEY_TEXT_BYTES];
-    uint32_t     program = 0;
-    errcode_t    rc;
+    err_t why;
+    hash_t hash;
+    char key[KEY_TEXT_BYTES];
+    uint32_t program = 0;
+    errcode_t rc;
 
     if (n > LINE_BYTES_MAX) {
-        import_refuse(&self->window, self->line, "the line is too long", sizeof "the line is too long" - 1);
+        import_refuse(&self->window, self->line, "the line is too long",
+                      sizeof "the line is too long" - 1);
         return ERR_NONE;
     }
     why = (err_t){0};
     rc = import_source_line(&self->source, line, n, self->line, &row, &why);
     if (rc != ERR_NONE && self->source.format == IMPORT_CSV && !self->source.header_read)
-        return err_set(err, ERR_INVALID, "the first line is no header: %.150s", why.text); /* nothing can follow */
+        return err_set(err, ERR_INVALID, "the first line is no header: %.150s",
+                       why.text); /* nothing can follow */
     if (rc == ERR_NONE && row.skip)
         return ERR_NONE;
     if (rc == ERR_NONE && row.kind == IMPORT_PROGRAM)
@@ -464,7 +486,8 @@ static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *
     if (rc == ERR_NONE && row.program.n == 0 && self->default_program == NULL)
         rc = err_set(&why, ERR_INVALID, "program: missing; give it in the line or with --program");
     if (rc == ERR_NONE)
-        rc = find_program(self, row.program.n > 0 ? row.program : text_of(self->default_program), &program, &why);
+        rc = find_program(self, row.program.n > 0 ? row.program : text_of(self->default_program),
+                          &program, &why);
     if (rc != ERR_NONE) {
         import_refuse(&self->window, self->line, why.text, strlen(why.text));
         return ERR_NONE;
@@ -489,7 +512,7 @@ static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *
 /* Only a hint: without it, or with a wrong one, known lines are replayed. */
 static void resume(import_t *self)
 {
-    FILE    *file;
+    FILE *file;
     uint64_t offset = 0, line = 0;
 
     if (!self->regular)
@@ -497,8 +520,9 @@ static void resume(import_t *self)
     file = fopen(self->progress_path, "re");
     if (file == NULL)
         return;
-    if (fscanf(file, "%" SCNu64 " %" SCNu64, &offset, &line) == 2 && offset <= self->size && offset > 0 &&
-        self->source.format != IMPORT_CSV && lseek(self->file, (off_t)offset, SEEK_SET) == (off_t)offset) {
+    if (fscanf(file, "%" SCNu64 " %" SCNu64, &offset, &line) == 2 && offset <= self->size &&
+        offset > 0 && self->source.format != IMPORT_CSV &&
+        lseek(self->file, (off_t)offset, SEEK_SET) == (off_t)offset) {
         self->offset = offset;
         self->line = self->resumed_line = self->shown_line = line;
         self->window.done_offset = offset;
@@ -511,38 +535,41 @@ static void resume(import_t *self)
 static void keep_progress(import_t *self, bool now)
 {
     int64_t now_us = clock_boot_us(clock_system());
-    FILE   *file;
+    FILE *file;
 
-    if (!self->regular || self->window.done_offset == 0 || (!now && now_us - self->kept_us < PROGRESS_EVERY_US))
+    if (!self->regular || self->window.done_offset == 0 ||
+        (!now && now_us - self->kept_us < PROGRESS_EVERY_US))
         return;
     self->kept_us = now_us;
     file = fopen(self->progress_new, "we");
     if (file == NULL)
         return;
-    int written = fprintf(file, "%" PRIu64 " %" PRIu64 "\n", self->window.done_offset, self->window.done_line);
+    int written = fprintf(file, "%" PRIu64 " %" PRIu64 "\n", self->window.done_offset,
+                          self->window.done_line);
     if (fclose(file) == 0 && written > 0)
         (void)rename(self->progress_new, self->progress_path);
 }
 
 static void show_progress(import_t *self, bool last)
 {
-    int64_t  now_us = clock_boot_us(clock_system());
-    int64_t  every_us = self->terminal ? TERMINAL_EVERY_US : QUIET_EVERY_US;
-    double   seconds = (double)(now_us - self->shown_us) / 1e6;
-    double   overall = (double)(now_us - self->started_us) / 1e6;
+    int64_t now_us = clock_boot_us(clock_system());
+    int64_t every_us = self->terminal ? TERMINAL_EVERY_US : QUIET_EVERY_US;
+    double seconds = (double)(now_us - self->shown_us) / 1e6;
+    double overall = (double)(now_us - self->started_us) / 1e6;
     uint64_t lines = self->line - self->resumed_line;
 
     if (last && self->terminal)
         (void)fputs("\r\033[K", stderr);
     if (last || now_us - self->shown_us < every_us)
         return;
-    (void)fprintf(stderr, "%s%" PRIu64 " lines, %.0f a second", self->terminal ? "\r\033[K" : "", self->line,
-                  (double)(self->line - self->shown_line) / seconds);
+    (void)fprintf(stderr, "%s%" PRIu64 " lines, %.0f a second", self->terminal ? "\r\033[K" : "",
+                  self->line, (double)(self->line - self->shown_line) / seconds);
     if (self->regular && self->offset > 0 && lines > 0) {
-        double left = (double)(self->size - self->offset) / ((double)self->offset / (double)self->line) /
-                      ((double)lines / overall);
+        double left = (double)(self->size - self->offset) /
+                      ((double)self->offset / (double)self->line) / ((double)lines / overall);
 
-        (void)fprintf(stderr, ", %.0f%%, %.0f s left", 100.0 * (double)self->offset / (double)self->size, left);
+        (void)fprintf(stderr, ", %.0f%%, %.0f s left",
+                      100.0 * (double)self->offset / (double)self->size, left);
     }
     if (self->window.counts.refused > 0)
         (void)fprintf(stderr, ", %" PRIu64 " refused", self->window.counts.refused);
@@ -556,7 +583,7 @@ static void show_progress(import_t *self, bool last)
 static void report(const import_t *self)
 {
     const import_counts_t *counts = &self->window.counts;
-    double   seconds = (double)(clock_boot_us(clock_system()) - self->started_us) / 1e6;
+    double seconds = (double)(clock_boot_us(clock_system()) - self->started_us) / 1e6;
     uint64_t lines = self->line - self->resumed_line;
 
     (void)printf("%" PRIu64 " lines in %.1f s (%.0f a second)\n", lines, seconds,
@@ -568,7 +595,8 @@ static void report(const import_t *self)
     (void)printf("\n  replayed  %" PRIu64 " (known before; nothing changed)\n", counts->replayed);
     (void)printf("  nothing   %" PRIu64 " (amounts that earn no points)\n", counts->nothing);
     (void)printf("  refused   %" PRIu64 "\n", counts->refused);
-    (void)printf("  points    %" PRId64 " in, %" PRId64 " out\n", counts->points_in, counts->points_out);
+    (void)printf("  points    %" PRId64 " in, %" PRId64 " out\n", counts->points_in,
+                 counts->points_out);
     for (uint64_t i = 0; i < counts->refused && i < IMPORT_REFUSALS_SHOWN; i++) {
         const import_refusal_t *refusal = &self->window.refusals[i];
 

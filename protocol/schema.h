@@ -19,7 +19,7 @@
 #define SCHEMA_ERRORS_MAX 64
 #define SCHEMA_NESTED_MAX 1000
 /* Of one text or JSON value, so that a row with two of them, its command and its stored answer fit into one record. */
-#define SCHEMA_VALUE_BYTES_MAX (64 * 1024)
+#define SCHEMA_VALUE_BYTES_MAX 65536
 
 /* Numbers of resources. The definitions (below 64) are format: they stand in commands and rows. */
 typedef enum {

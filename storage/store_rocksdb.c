@@ -107,15 +107,20 @@ errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_con
         rc = open_with_mode(self, path, config->read_only,
                             damaged ? RECOVER_POINT_IN_TIME : RECOVER_TOLERATE_TORN_TAIL, err);
     } while (rc == ERR_IO && --attempts > 0);
-    if (rc == ERR_STATE && config->accept_loss) {
+    if (rc == ERR_CORRUPT && config->accept_loss) {
         /* Families whose files are newer than the damage make the strict modes give up. */
         log_warn("%s; opening without what cannot be read, because loss was accepted: run fealty verify",
                  err->text);
         rc = open_with_mode(self, path, config->read_only, RECOVER_SKIP_DAMAGED, err);
     }
     if (rc != ERR_NONE) {
+        const err_t kept = *err;
+
         rocks_destroy(&self->base);
-        return rc;
+        if (rc != ERR_CORRUPT)
+            return rc;
+        return err_set(err, ERR_STATE, "%.110s: restore a backup with `fealty restore`, or start with --accept-loss",
+                       kept.text);
     }
     *self_p = &self->base;
     return ERR_NONE;
@@ -125,7 +130,6 @@ static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool re
 {
     const char *names[COLUMNS] = {"default"};
     char *message = NULL;
-    errcode_t rc;
 
     for (size_t i = 1; i < COLUMNS; i++)
         names[i] = families[i - 1].name;
@@ -143,14 +147,7 @@ static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool re
         return ERR_NONE;
     self->db = NULL;
     memset(self->columns, 0, sizeof self->columns);
-    rc = failed(err, message, "opening the database");
-    if (rc == ERR_CORRUPT) {
-        const err_t kept = *err;
-
-        return err_set(err, ERR_STATE, "%.110s: restore a backup with `fealty restore`, or start with --accept-loss",
-                       kept.text);
-    }
-    return rc;
+    return failed(err, message, "opening the database");
 }
 
 /* What holds for the database as a whole. */

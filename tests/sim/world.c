@@ -21,6 +21,7 @@ typedef struct {
     request_t    *waiting[4096]; /* posted, not yet run; one reference each */
     size_t        waiting_count;
     world_crash_t crash_next;
+    unsigned      crash_skip; /* rounds to let pass before */
     uint16_t      homes[WORLD_NODES_MAX];
     size_t        home_count;
 } node_t;
@@ -65,6 +66,7 @@ int64_t world_now_us(const world_t *self) { return self->now_us; }
 void    world_advance(world_t *self, int64_t us) { self->now_us += us; }
 
 uint16_t world_partitions(const world_t *self) { return self->config.partitions; }
+uint16_t world_nodes(const world_t *self) { return self->config.nodes; }
 uint16_t world_node_of(const world_t *self, uint16_t partition) { return partition % self->config.nodes; }
 
 uint16_t world_partition_of(const world_t *self, const uuid16_t *customer)
@@ -163,8 +165,12 @@ static world_crash_t commit_round(world_t *self, uint16_t number)
         }
     }
     if (appended) {
-        crash = node->crash_next;
-        node->crash_next = CRASH_NONE;
+        if (node->crash_next != CRASH_NONE && node->crash_skip > 0) {
+            node->crash_skip--;
+        } else {
+            crash = node->crash_next;
+            node->crash_next = CRASH_NONE;
+        }
         if (crash == CRASH_BEFORE_COMMIT)
             return crash;
         buffer_init(&effects, 64 * 1024 * 1024);
@@ -254,7 +260,14 @@ void world_kill(world_t *self, uint16_t number)
 }
 
 bool world_is_up(const world_t *self, uint16_t node) { return self->nodes[node].up; }
-void world_crash_next(world_t *self, uint16_t node, world_crash_t where) { self->nodes[node].crash_next = where; }
+void world_crash_next(world_t *self, uint16_t node, world_crash_t where) { world_crash_at(self, node, where, 1); }
+
+void world_crash_at(world_t *self, uint16_t node, world_crash_t where, unsigned k)
+{
+    INVARIANT(k > 0);
+    self->nodes[node].crash_next = where;
+    self->nodes[node].crash_skip = k - 1;
+}
 
 store_t *world_image(world_t *self, uint16_t node) { return store_memory_copy(self->nodes[node].store); }
 

@@ -43,6 +43,7 @@ int64_t  world_now_us(const world_t *self);
 void     world_advance(world_t *self, int64_t us); /* lets time pass without running anything */
 uint64_t world_random(world_t *self);
 uint16_t world_partitions(const world_t *self); /* of customers: the number of the catalogue's partition */
+uint16_t world_nodes(const world_t *self);
 uint16_t world_partition_of(const world_t *self, const uuid16_t *customer);
 uint16_t world_node_of(const world_t *self, uint16_t partition);
 
@@ -59,6 +60,8 @@ void world_step(world_t *self);
 bool world_settle(world_t *self, unsigned steps);
 
 void world_crash_next(world_t *self, uint16_t node, world_crash_t where); /* in its next round that seals a record */
+/* The same in the k-th round from now that seals a record; k from 1. */
+void world_crash_at(world_t *self, uint16_t node, world_crash_t where, unsigned k);
 bool world_is_up(const world_t *self, uint16_t node);
 void world_kill(world_t *self, uint16_t node);
 errcode_t world_start(world_t *self, uint16_t node, err_t *err);

@@ -1,0 +1,73 @@
+/* verify.h - proves the books of one directory from the disk
+ *
+ * Contract   verify_partition() recomputes a partition: its log, every account from its postings, every entry's place in
+ *            a chain, counters and checkpoint, lots, keys, transfers on their way. verify_pairs() and verify_whole()
+ *            prove what crosses partitions, after all of them. Nothing is written.
+ * Threads    One.
+ * Ownership  Borrowed from the caller but for scratch memory: one bit per id of the partition, the counters, the transfers
+ *            on their way, and what reconcile.h says.
+ * Units      Points.
+ * Errors     What is wrong is a finding: counted, and the first VERIFY_SHOWN kept as sentences. Errors are for a disk that
+ *            cannot be read.
+ */
+#ifndef FEALTY_VERIFY_H
+#define FEALTY_VERIFY_H
+
+#include "actors/reconcile.h"
+#include "cluster/genesis.h"
+
+#define VERIFY_SHOWN 10
+
+typedef struct {
+    uint64_t account;
+    points_t points;
+} verify_transit_t;
+
+typedef struct {
+    uint32_t program, day;
+    uint8_t type;
+    bool used;
+    counter_t value;
+} verify_counter_t;
+
+typedef struct {
+    store_t *store;
+    const birth_t *birth;
+    bool owned[BIRTH_PARTITIONS_MAX + 1];
+
+    /* the partition at hand */
+    uint16_t partition;
+    checkpoint_t checkpoint;
+    uint64_t *marks; /* owned; one bit per sequence: an entry that a chain of postings reaches */
+    uint64_t marks_bits;
+    verify_counter_t *counters; /* owned */
+    size_t counters_capacity, counters_used;
+    verify_transit_t *transit; /* owned; by account */
+    size_t transit_count, transit_capacity;
+    buffer_t scratch;
+    uint64_t part_accounts, part_rows, part_overflow, part_highest;
+    points_t part_available, part_posted_counted, part_in_transit, part_transfers;
+
+    /* all partitions */
+    uint64_t records, accounts, deleted, entries, keys, transfers, messages;
+    points_t available, in_transit;
+    points_t by_type[ENTRY__END]; /* sums of visible deltas */
+    uint64_t wrong;
+    char shown[VERIFY_SHOWN][400];
+} verify_t;
+
+void verify_init(verify_t *self, store_t *store, const birth_t *birth);
+void verify_free(verify_t *self);
+errcode_t verify_partition(verify_t *self, uint16_t partition, err_t *err);
+errcode_t verify_pairs(verify_t *self, err_t *err);
+void verify_whole(verify_t *self);
+
+/* For the files that make it up. */
+void verify_wrong(verify_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
+store_cursor_t *verify_cursor(verify_t *self, family_t family, const uint8_t *prefix,
+                              size_t prefix_bytes);
+errcode_t verify_entries(verify_t *self, err_t *err);
+errcode_t verify_keys(verify_t *self, err_t *err);
+errcode_t verify_transfers(verify_t *self, err_t *err);
+
+#endif
