@@ -16,15 +16,23 @@ typedef struct {
     uint32_t program; /* 0 = all */
     uint8_t type;     /* 0 = all */
     bool hidden;      /* those too */
+    const catalogue_t *catalogue; /* borrowed; entries of programs that it does not have fall out. NULL: they stay */
     int64_t from_us, until_us;
 } entry_filter_t;
+
+static inline bool entry_filter_has_program(const entry_filter_t *filter, uint32_t program)
+{
+    return filter->catalogue == NULL ||
+           catalogue_program(filter->catalogue, CATALOGUE_NEWEST, program) != NULL;
+}
 
 /* All but `hidden`. */
 static inline bool entry_filter_takes(const entry_filter_t *filter, const entry_t *entry)
 {
     return (filter->program == 0 || entry->program == filter->program) &&
            (filter->type == 0 || entry->type == filter->type) &&
-           entry->effective_us >= filter->from_us && entry->effective_us < filter->until_us;
+           entry->effective_us >= filter->from_us && entry->effective_us < filter->until_us &&
+           entry_filter_has_program(filter, entry->program);
 }
 
 errcode_t query_checkpoint(query_state_t *self, checkpoint_t *out, err_t *err);

@@ -24,8 +24,8 @@ typedef struct {
 } found_t;
 
 static entry_filter_t filter_of(const query_state_t *self);
-static errcode_t chains_of(query_state_t *self, chain_t **chains, size_t *count, uint64_t *entries,
-                           err_t *err);
+static errcode_t chains_of(query_state_t *self, const entry_filter_t *filter, chain_t **chains,
+                           size_t *count, uint64_t *entries, err_t *err);
 static errcode_t sorted_entries(query_state_t *self, const entry_filter_t *filter, chain_t *chains,
                                 size_t count, err_t *err);
 static errcode_t linked_entries(query_state_t *self, const entry_filter_t *filter, chain_t *chains,
@@ -44,7 +44,7 @@ errcode_t query_entries(query_state_t *self, err_t *err)
 
     if (!query_has(self, QUERY_BY_ACCOUNT | QUERY_BY_CUSTOMER) && self->query->account == 0)
         return scanned_entries(self, &filter, err);
-    rc = chains_of(self, &chains, &count, &entries, err);
+    rc = chains_of(self, &filter, &chains, &count, &entries, err);
     if (rc == ERR_NONE && entries <= QUERY_COUNT_EXACT_MAX)
         rc = sorted_entries(self, &filter, chains, count, err);
     else if (rc == ERR_NONE)
@@ -62,14 +62,17 @@ static entry_filter_t filter_of(const query_state_t *self)
     return (entry_filter_t){.program = query->program,
                             .type = query->entry_type,
                             .hidden = query_has(self, QUERY_DELETED),
+                            .catalogue =
+                                query_has(self, QUERY_DELETED) ? NULL : self->context->catalogue,
                             .from_us = timed && query->from_us != 0 ? query->from_us : INT64_MIN,
                             .until_us =
                                 timed && query->until_us != 0 ? query->until_us : INT64_MAX};
 }
 
-/* Where the entries of the account, or of all accounts of the customer, begin. Entries of deleted accounts stay. */
-static errcode_t chains_of(query_state_t *self, chain_t **chains, size_t *count, uint64_t *entries,
-                           err_t *err)
+/* Where the entries of the account, or of all accounts of the customer, begin. Entries of deleted accounts stay, those
+ * of deleted programs do not. */
+static errcode_t chains_of(query_state_t *self, const entry_filter_t *filter, chain_t **chains,
+                           size_t *count, uint64_t *entries, err_t *err)
 {
     uint8_t prefix[BATCH_KEY_BYTES_MAX];
     store_cursor_t *cursor;
@@ -86,6 +89,8 @@ static errcode_t chains_of(query_state_t *self, chain_t **chains, size_t *count,
         if (query_has(self, QUERY_BY_CUSTOMER) &&
             !uuid_equal(&account.customer, &self->query->customer))
             return ERR_NONE;
+        if (!entry_filter_has_program(filter, account.program))
+            return ERR_NONE;
         *chains = memory_alloc(sizeof **chains);
         **chains = (chain_t){account.last_entry, account.id};
         *count = 1;
@@ -101,7 +106,8 @@ static errcode_t chains_of(query_state_t *self, chain_t **chains, size_t *count,
         rc = account_decode(&account, value, n, err);
         if (rc != ERR_NONE)
             break;
-        if (self->query->program != 0 && account.program != self->query->program)
+        if ((self->query->program != 0 && account.program != self->query->program) ||
+            !entry_filter_has_program(filter, account.program))
             continue;
         if (*count == CHAINS_MAX) {
             rc = err_set(err, ERR_INVALID, "the customer has more than %d accounts; name a program",

@@ -239,7 +239,8 @@ errcode_t query_count_rows(query_state_t *self, const entry_filter_t *filter, co
                               key_counter(key, self->partition, program, want, first_day));
             continue;
         }
-        if ((filter->type != 0 && type > filter->type) || day < first_day || day >= end_day) {
+        if ((filter->type != 0 && type > filter->type) || day < first_day || day >= end_day ||
+            !entry_filter_has_program(filter, program)) {
             store_cursor_next(cursor);
             continue;
         }

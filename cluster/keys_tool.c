@@ -5,7 +5,7 @@
 #include <string.h>
 
 static const char *option_value(const char *name, char **argv, int *i);
-static int usage(void);
+static int usage(FILE *to, int code);
 
 int tool_keys(int argc, char **argv)
 {
@@ -18,15 +18,17 @@ int tool_keys(int argc, char **argv)
     for (int i = 1; i < argc && argv[i] != NULL; i++) {
         const char *value;
 
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return usage(stdout, 0);
         if ((value = option_value("--out", argv, &i)) != NULL)
             out = value;
         else if ((value = option_value("--nodes", argv, &i)) != NULL)
             nodes = value;
         else
-            return usage();
+            return usage(stderr, 1);
     }
     if (out == NULL || nodes == NULL)
-        return usage();
+        return usage(stderr, 1);
     /* Any of the addresses will do as the own one: the keys of all are made. */
     nodes += strspn(nodes, ", \t");
     bytes = strcspn(nodes, ", \t");
@@ -37,7 +39,7 @@ int tool_keys(int argc, char **argv)
     if (addresses_parse(&addresses, first, nodes, &err) != ERR_NONE ||
         keys_generate(out, &addresses, &err) != ERR_NONE) {
         (void)fprintf(stderr, "fealty keys: %s\n", err.text);
-        return 1;
+        return 2;
     }
     (void)printf("Keys for %zu nodes are in %s, one directory per node:\n\n", addresses.count, out);
     for (size_t i = 0; i < addresses.count; i++) {
@@ -77,10 +79,10 @@ static const char *option_value(const char *name, char **argv, int *i)
     return argv[*i];
 }
 
-static int usage(void)
+static int usage(FILE *to, int code)
 {
-    (void)fprintf(stderr,
+    (void)fprintf(to,
                   "usage: fealty keys --out DIR --nodes HOST:PORT,HOST:PORT,...\n"
                   "Makes one key pair per node of a cluster; --nodes are the cluster addresses.\n");
-    return 2;
+    return code;
 }

@@ -338,8 +338,8 @@ static void prolong(call_t *call, const http_session_t *session)
 
 static bool password_is(call_t *call, const user_t *user, text_t password, bool *busy)
 {
-    /* Argon2id of a random text with the default cost: an unknown name takes as long as a wrong password. */
-    static const char nobody[crypto_pwhash_STRBYTES] = "$argon2id$v=19$m=65536,t=2,p=1$hHg4H8UXc72vKgiWRsIj4Q$"
+    /* The cost is that of node/users.c: an unknown name takes as long as a wrong password. No text is known for it. */
+    static const char nobody[crypto_pwhash_STRBYTES] = "$argon2id$v=19$m=19456,t=2,p=1$hHg4H8UXc72vKgiWRsIj4Q$"
                                  "YmVy7aFaLGbxPkC2cZj1+I+dCJ4Znxuvkb679zNSiSA";
     bool              known = user != NULL && user->password[0] != '\0';
     int               outcome;

@@ -27,6 +27,23 @@
 
 struct mg_context;
 typedef struct worker worker_t;
+typedef struct sender sender_t;
+
+/* One answer that the sender thread will send; see detached.c. */
+typedef struct detached {
+    atomic_uint      state;
+    sender_t        *sender;
+    struct detached *next;        /* of all workers */
+    struct detached *below;       /* in the stack of finished ones */
+    request_t       *request;     /* owned while under way */
+    const route_t   *route;
+    const char      *allow, *cors_origin;
+    char             request_id[64];
+    uint16_t         partition;
+    int              descriptor;
+    int64_t          deadline_us; /* wall */
+    buffer_t         unsent;      /* what the socket did not take */
+} detached_t;
 
 struct http_server {
     http_config_t      config;
@@ -36,6 +53,7 @@ struct http_server {
     session_table_t   *sessions;
     throttle_t        *throttle_user, *throttle_address;
     watch_t           *watch;
+    sender_t          *sender;
     char               origins_text[2048];
     const char        *origins[ORIGINS_MAX];
     size_t             origin_count;
@@ -59,6 +77,9 @@ struct worker {
     buffer_t       scratch;  /* an encoded command, a canonical body */
     buffer_t       answer;   /* of queries */
     watched_t      watched;
+    detached_t     detached;
+    int            descriptor; /* of the present connection; -1: not looked for, -2: not found */
+    unsigned       requests;   /* of the present connection */
     uint64_t       id_prefix, id_counter;
     int64_t        date_second;
     char           date[40];
@@ -105,6 +126,9 @@ void body_linger(call_t *call);
 void body_continue(call_t *call); /* 100 Continue when it was asked for */
 /* Bytes read, 0 at the end of the body, -1 closed or malformed, -2 past the deadline (boot clock). */
 int  body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us);
+
+/* detached.c: sends a command whose result is the whole answer. */
+void exchange_finish(exchange_t *self, command_t *command, uint16_t partition);
 
 /* exchange.c */
 uint32_t exchange_rights(const exchange_t *self); /* RIGHT_* of the caller */

@@ -110,11 +110,3 @@ uint32_t exchange_rights(const exchange_t *self)
         rights |= RIGHT_SET_STATUS;
     return rights;
 }
-
-void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
-{
-    result_t result;
-
-    if (exchange_command(self, command, partition, &result))
-        exchange_result(self, &result);
-}

@@ -2,8 +2,9 @@
  *
  * Contract   Accounts come by id, entries newest first, unless `ordering` says otherwise. Up to LIST_SORTED_MAX rows in
  *            all are sorted by any fields and searched. With more, accounts go by id (either way) and entries by the
- *            instant of recording (either way, up to LIST_DEPTH_MAX rows from one end), and `search` is refused. Rows
- *            are of one state per partition; never a partial answer.
+ *            instant of recording (either way, up to LIST_DEPTH_MAX rows from one end), `search` is refused, and where
+ *            only a part can be counted `count` is a lower bound (`count_exact` false): then pages are served up to
+ *            LIST_DEPTH_MAX rows, and `last` and descending order of accounts are refused. Never a partial answer.
  * Threads    The exchange's.
  * Ownership  The job borrows all it names.
  * Units      Rows.

@@ -2,7 +2,6 @@
 #include "http/points.h"
 
 #include "http/call.h"
-#include "http/detached.h"
 #include "http/points_command.h"
 #include "protocol/log.h"
 

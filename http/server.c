@@ -48,6 +48,7 @@ static void answer_options(call_t *call);
 static void take_origin(call_t *call);
 static void send_answer(call_t *call);
 static void end(call_t *call);
+static void release_buffers(call_t *call);
 static bool listen_address(const char *listen, char out[64], err_t *err);
 static void read_origins(http_server_t *self);
 static errcode_t add_routes(http_server_t *self, err_t *err);
@@ -71,6 +72,7 @@ errcode_t http_server_start(http_server_t **self_p, const http_config_t *config,
                                       .http_error = on_error,
                                       .init_thread = on_thread,
                                       .exit_thread = on_thread_end,
+                                      .init_connection = detached_connection,
                                       .connection_close = detached_connection_close,
                                       .log_message = on_log};
     struct mg_server_port port;
@@ -111,6 +113,8 @@ errcode_t http_server_start(http_server_t **self_p, const http_config_t *config,
     rc = add_routes(self, err);
     if (rc == ERR_NONE)
         rc = watch_start(&self->watch, config->clock, err);
+    if (rc == ERR_NONE)
+        rc = sender_start(&self->sender, self, err);
     if (rc == ERR_NONE) {
         (void)mg_init_library(0);
         self->context = mg_start(&callbacks, self, options);
@@ -156,6 +160,7 @@ void http_server_destroy(http_server_t **self_p)
     if (self->context != NULL)
         http_server_stop(self, 0);
     watch_stop(&self->watch);
+    sender_stop(&self->sender);
     routes_destroy(&self->routes);
     throttle_destroy(&self->throttle_user);
     throttle_destroy(&self->throttle_address);
@@ -197,8 +202,9 @@ static int on_request(struct mg_connection *connection)
     size_t                        head_bytes = 0;
     int                           status = 0;
 
-    detached_wait(connection);
+    detached_wait(worker, connection);
     begin(&call, worker, connection);
+    worker->requests++;
     atomic_fetch_add(&worker->server->active, 1);
     _Static_assert(sizeof(head_field_t) == sizeof(struct mg_header)
                        && offsetof(head_field_t, value) == offsetof(struct mg_header, value),
@@ -232,11 +238,13 @@ static int on_request(struct mg_connection *connection)
         call.exchange.path = info->local_uri_raw;
         check_and_handle(&call);
     }
-    status = call.exchange.status;
-    if (!call.detached) {
-        send_answer(&call);
-        end(&call);
+    if (call.detached) {
+        release_buffers(&call);
+        return 200; /* civetweb wants a number for a log that nobody keeps */
     }
+    status = call.exchange.status;
+    send_answer(&call);
+    end(&call);
     return status;
 }
 
@@ -247,7 +255,7 @@ static int on_error(struct mg_connection *connection, int status, const char *me
     call_t    call;
 
     (void)message;
-    detached_wait(connection);
+    detached_wait(worker, connection);
     begin(&call, worker, connection);
     atomic_fetch_add(&worker->server->active, 1);
     take_request_id(&call);
@@ -301,6 +309,7 @@ static void *on_thread(const struct mg_context *context, int kind)
     buffer_init(&worker->answer, ANSWER_BYTES_MAX);
     random_fill(server->config.random, &worker->id_prefix, sizeof worker->id_prefix);
     worker->date_second = INT64_MIN;
+    detached_enter(worker);
     return worker;
 }
 
@@ -313,6 +322,7 @@ static void on_thread_end(const struct mg_context *context, int kind, void *stat
         return;
     watch_leave(server->watch, &worker->watched);
     if (kind == 1) {
+        detached_leave(worker);
         arena_free(&worker->arena);
         buffer_free(&worker->out);
         buffer_free(&worker->headers);
@@ -550,19 +560,26 @@ static void send_answer(call_t *call)
 
 static void end(call_t *call)
 {
-    exchange_t *self = &call->exchange;
-    worker_t   *worker = call->worker;
+    const exchange_t *self = &call->exchange;
 
     metric_add(METRIC_HTTP_REQUESTS, 1);
     metric_add(self->status < 300 ? METRIC_HTTP_2XX : self->status < 500 ? METRIC_HTTP_4XX : METRIC_HTTP_5XX, 1);
     if (UNLIKELY(log_enabled(LOG_DEBUG)))
         log_write(LOG_DEBUG, self->request_id, "%s %d %zu bytes", self->path != NULL ? self->path : "-", self->status,
                   self->out.size);
+    release_buffers(call);
+    atomic_fetch_sub(&call->server->active, 1);
+}
+
+static void release_buffers(call_t *call)
+{
+    worker_t *worker = call->worker;
+
     if (call->large_bytes > 0)
         atomic_fetch_sub(&call->server->large_bytes, call->large_bytes);
     /* The buffers may have grown; one that grew large is not kept for every worker for ever. */
-    worker->out = self->out;
-    worker->headers = self->headers;
+    worker->out = call->exchange.out;
+    worker->headers = call->exchange.headers;
     if (worker->out.capacity > ARENA_BYTES_KEPT)
         buffer_free(&worker->out);
     if (worker->answer.capacity > ARENA_BYTES_KEPT)
@@ -571,7 +588,6 @@ static void end(call_t *call)
         buffer_free(&worker->scratch);
     if (worker->arena.used > ARENA_BYTES_KEPT)
         arena_free(&worker->arena);
-    atomic_fetch_sub(&call->server->active, 1);
 }
 
 static bool listen_address(const char *listen, char out[64], err_t *err)

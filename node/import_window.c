@@ -88,15 +88,24 @@ errcode_t import_drain(import_window_t *self, err_t *err)
     return rc;
 }
 
+/* Kept by line: a line that the reader refuses is met long before the answers to those in front of it. */
 void import_refuse(import_window_t *self, uint64_t line, const char *why, size_t n)
 {
-    if (self->counts.refused < IMPORT_REFUSALS_SHOWN) {
-        import_refusal_t *refusal = &self->refusals[self->counts.refused];
+    uint64_t kept =
+        self->counts.refused < IMPORT_REFUSALS_SHOWN ? self->counts.refused : IMPORT_REFUSALS_SHOWN;
+    uint64_t at = kept;
 
-        refusal->line = line;
-        (void)snprintf(refusal->why, sizeof refusal->why, "%.*s", (int)(n < 190 ? n : 190), why);
-    }
     self->counts.refused++;
+    while (at > 0 && self->refusals[at - 1].line > line)
+        at--;
+    if (at == IMPORT_REFUSALS_SHOWN)
+        return;
+    if (kept == IMPORT_REFUSALS_SHOWN)
+        kept--;
+    memmove(&self->refusals[at + 1], &self->refusals[at], (kept - at) * sizeof self->refusals[0]);
+    self->refusals[at].line = line;
+    (void)snprintf(self->refusals[at].why, sizeof self->refusals[at].why, "%.*s",
+                   (int)(n < 190 ? n : 190), why);
 }
 
 static errcode_t take_oldest(import_window_t *self, int64_t timeout_us, bool *taken, err_t *err)

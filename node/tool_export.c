@@ -91,7 +91,8 @@ int tool_export(int argc, char **argv)
     if (rc == ERR_NONE)
         rc = export_all(self, what, &err);
     if (rc == ERR_NONE) {
-        (void)fprintf(stderr, "%llu lines written\n", (unsigned long long)self->lines);
+        (void)fprintf(stderr, "%llu line%s written\n", (unsigned long long)self->lines,
+                      self->lines == 1 ? "" : "s");
         code = 0;
     } else {
         (void)fprintf(stderr, "fealty export: %s\n", err.text);

@@ -187,12 +187,8 @@ static verdict_t judge_other(position_t *state, const record_header_t *header, c
         return halt(reason, REASON_CHAIN);
 
     switch (header->kind) {
-    case RECORD_RELEASE:
-        state->owner = nobody;
-        break;
-    case RECORD_TIME_RESET:
-        state->now_us = (int64_t)le_get(bytes + RECORD_HEADER_BYTES, 8);
-        break;
+    case RECORD_RELEASE: state->owner = nobody; break;
+    case RECORD_TIME_RESET: state->now_us = (int64_t)le_get(bytes + RECORD_HEADER_BYTES, 8); break;
     default:
         INVARIANT(header->kind == RECORD_DECISIONS); /* record_decode lets no other kind pass */
         state->now_us = state->now_us > header->at_us ? state->now_us : header->at_us;
@@ -215,14 +211,10 @@ static bool form_is_known(const record_header_t *header, uint8_t version)
         return false;
     switch (header->kind) {
     case RECORD_CLAIM:
-    case RECORD_TIME_RESET:
-        return header->body_bytes == 8;
-    case RECORD_RELEASE:
-        return header->body_bytes == 0;
-    case RECORD_DECISIONS:
-        return true;
-    default:
-        return false;
+    case RECORD_TIME_RESET: return header->body_bytes == 8;
+    case RECORD_RELEASE: return header->body_bytes == 0;
+    case RECORD_DECISIONS: return true;
+    default: return false;
     }
 }
 

@@ -11,18 +11,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ACKED_NAME "ACKED"
+#define ACKED_NAME    "ACKED"
 #define ACKED_WAY_OUT "delete it to start without this check (--accept-loss does the same)"
 
 /* "FACK", u32 version, u32 count, u32 zero, i64 wall_us, u64 per partition, u32 crc32c of all before. */
 static const uint8_t magic[4] = {'F', 'A', 'C', 'K'};
-#define ACKED_VERSION 1
+#define ACKED_VERSION    1
 #define ACKED_HEAD_BYTES 24
-#define ACKED_BYTES_MAX (ACKED_HEAD_BYTES + 8 * ACKED_PARTITIONS_MAX + 4)
+#define ACKED_BYTES_MAX  (ACKED_HEAD_BYTES + 8 * ACKED_PARTITIONS_MAX + 4)
 
 static void le_put(uint8_t *out, uint64_t value, size_t bytes);
 static uint64_t le_get(const uint8_t *in, size_t bytes);
-static errcode_t read_file(const char *path, uint8_t *bytes, size_t max, size_t *n, bool *found, err_t *err);
+static errcode_t read_file(const char *path, uint8_t *bytes, size_t max, size_t *n, bool *found,
+                           err_t *err);
 
 errcode_t acked_write(const char *directory, const acked_t *acked, err_t *err)
 {
@@ -57,8 +58,9 @@ errcode_t acked_read(const char *directory, acked_t *acked, bool *found, err_t *
         return rc;
     *found = false;
     count = n >= ACKED_HEAD_BYTES + 4 ? le_get(bytes + 8, 4) : 0;
-    if (n < ACKED_HEAD_BYTES + 4 || memcmp(bytes, magic, sizeof magic) != 0 || count > ACKED_PARTITIONS_MAX ||
-        n != ACKED_HEAD_BYTES + 8 * count + 4 || crc32c(0, bytes, n - 4) != le_get(bytes + n - 4, 4))
+    if (n < ACKED_HEAD_BYTES + 4 || memcmp(bytes, magic, sizeof magic) != 0 ||
+        count > ACKED_PARTITIONS_MAX || n != ACKED_HEAD_BYTES + 8 * count + 4 ||
+        crc32c(0, bytes, n - 4) != le_get(bytes + n - 4, 4))
         return err_set(err, ERR_CORRUPT, "%.80s is damaged: " ACKED_WAY_OUT, path);
     if (le_get(bytes + 4, 4) != ACKED_VERSION)
         return err_set(err, ERR_STATE, "%.80s was written by a newer program; use that one", path);
@@ -70,7 +72,8 @@ errcode_t acked_read(const char *directory, acked_t *acked, bool *found, err_t *
     return ERR_NONE;
 }
 
-static errcode_t read_file(const char *path, uint8_t *bytes, size_t max, size_t *n, bool *found, err_t *err)
+static errcode_t read_file(const char *path, uint8_t *bytes, size_t max, size_t *n, bool *found,
+                           err_t *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t got = 1;

@@ -1,8 +1,8 @@
 /* batch.c - row writes as bytes: append, and a reader that trusts nothing */
 #include "storage/batch.h"
 
-#define OP_PUT 1
-#define OP_DELETE 2
+#define OP_PUT           1
+#define OP_DELETE        2
 #define ROW_HEADER_BYTES 8 /* op, family, u16 key bytes, u32 value bytes */
 
 static void put_header(buffer_t *batch, uint8_t op, family_t family, size_t key_bytes,
@@ -49,8 +49,8 @@ bool batch_next(const uint8_t *bytes, size_t n, size_t *at, row_write_t *out, bo
     out->is_delete = row[0] == OP_DELETE;
     out->family = (family_t)row[1];
     out->key_bytes = (size_t)row[2] | (size_t)row[3] << 8;
-    out->value_bytes = (size_t)row[4] | (size_t)row[5] << 8 | (size_t)row[6] << 16 |
-                       (size_t)row[7] << 24;
+    out->value_bytes =
+        (size_t)row[4] | (size_t)row[5] << 8 | (size_t)row[6] << 16 | (size_t)row[7] << 24;
     out->key = row + ROW_HEADER_BYTES;
     out->value = out->key + out->key_bytes;
     if ((row[0] != OP_PUT && row[0] != OP_DELETE) || row[1] >= FAMILY__COUNT)

@@ -12,8 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LOCK_NAME "LOCK"
-#define FORMAT_NAME "FORMAT"
+#define LOCK_NAME     "LOCK"
+#define FORMAT_NAME   "FORMAT"
 #define FORMAT_PREFIX "fealty store format "
 
 static long lock_holder(int fd);
@@ -85,9 +85,10 @@ errcode_t directory_lock(const char *directory, int *fd, err_t *err)
         if (!held)
             return err_set(err, ERR_IO, "cannot lock %.120s: %s", path, strerror(saved));
         if (holder > 0)
-            return err_set(err, ERR_STATE, "%.120s is in use by process %ld; stop it first", directory,
-                           holder);
-        return err_set(err, ERR_STATE, "%.120s is in use by another process; stop it first", directory);
+            return err_set(err, ERR_STATE, "%.120s is in use by process %ld; stop it first",
+                           directory, holder);
+        return err_set(err, ERR_STATE, "%.120s is in use by another process; stop it first",
+                       directory);
     }
     n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     if (ftruncate(*fd, 0) != 0 || pwrite(*fd, text, (size_t)n, 0) != n) {
@@ -143,16 +144,16 @@ errcode_t directory_read_format(const char *directory, bool *found, err_t *err)
         return err_set(err, ERR_IO, "cannot read %.120s: %s", path, strerror(errno));
     text[n] = '\0';
     if (strncmp(text, FORMAT_PREFIX, strlen(FORMAT_PREFIX)) != 0)
-        return err_set(err, ERR_CORRUPT, "%.120s is damaged: it should read '" FORMAT_PREFIX "%d'", path,
-                       STORE_FORMAT_VERSION);
+        return err_set(err, ERR_CORRUPT, "%.120s is damaged: it should read '" FORMAT_PREFIX "%d'",
+                       path, STORE_FORMAT_VERSION);
     version = strtol(text + strlen(FORMAT_PREFIX), &end, 10);
     if (*end != '\n' || version <= 0)
-        return err_set(err, ERR_CORRUPT, "%.120s is damaged: it should read '" FORMAT_PREFIX "%d'", path,
-                       STORE_FORMAT_VERSION);
+        return err_set(err, ERR_CORRUPT, "%.120s is damaged: it should read '" FORMAT_PREFIX "%d'",
+                       path, STORE_FORMAT_VERSION);
     if (version > STORE_FORMAT_VERSION)
         return err_set(err, ERR_STATE,
-                       "%.100s has format %ld, this program knows up to %d; use a newer program", directory,
-                       version, STORE_FORMAT_VERSION);
+                       "%.100s has format %ld, this program knows up to %d; use a newer program",
+                       directory, version, STORE_FORMAT_VERSION);
     *found = true;
     return ERR_NONE;
 }
@@ -165,8 +166,8 @@ errcode_t directory_write_format(const char *directory, err_t *err)
     return directory_replace_file(directory, FORMAT_NAME, text, (size_t)n, err);
 }
 
-errcode_t directory_replace_file(const char *directory, const char *name, const void *bytes, size_t n,
-                                 err_t *err)
+errcode_t directory_replace_file(const char *directory, const char *name, const void *bytes,
+                                 size_t n, err_t *err)
 {
     char path[DIRECTORY_PATH_MAX];
     char temporary[DIRECTORY_PATH_MAX];
@@ -175,7 +176,8 @@ errcode_t directory_replace_file(const char *directory, const char *name, const 
     bool written;
 
     (void)snprintf(temporary_name, sizeof temporary_name, "%s.new", name);
-    if (!directory_path(path, directory, name) || !directory_path(temporary, directory, temporary_name))
+    if (!directory_path(path, directory, name) ||
+        !directory_path(temporary, directory, temporary_name))
         return err_set(err, ERR_IO, "the data directory's path is too long");
     fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (fd < 0)
@@ -184,7 +186,8 @@ errcode_t directory_replace_file(const char *directory, const char *name, const 
     if (close(fd) != 0 || !written)
         return err_set(err, ERR_IO, "cannot write %.120s: %s", temporary, strerror(errno));
     if (rename(temporary, path) != 0)
-        return err_set(err, ERR_IO, "cannot rename %.80s to %s: %s", temporary, name, strerror(errno));
+        return err_set(err, ERR_IO, "cannot rename %.80s to %s: %s", temporary, name,
+                       strerror(errno));
     return directory_sync(directory, err);
 }
 

@@ -24,7 +24,8 @@ bool directory_is_locked(const char *directory, long *holder);
 errcode_t directory_read_format(const char *directory, bool *found, err_t *err);
 errcode_t directory_write_format(const char *directory, err_t *err);
 /* Replaces a file so that a reader sees the old or the new content, also after a power cut. */
-errcode_t directory_replace_file(const char *directory, const char *name, const void *bytes, size_t n, err_t *err);
+errcode_t directory_replace_file(const char *directory, const char *name, const void *bytes,
+                                 size_t n, err_t *err);
 errcode_t directory_sync(const char *directory, err_t *err);
 
 #endif

@@ -13,37 +13,37 @@
 #include <string.h>
 
 #define QUEUE_RECORDS_MAX 4096
-#define QUEUE_BYTES_MAX ((size_t)64 << 20)
-#define PARTITIONS_MAX 65536
+#define QUEUE_BYTES_MAX   ((size_t)64 << 20)
+#define PARTITIONS_MAX    65536
 /* Row buffers kept for the next round: as many as a thread has partitions, or nearly. */
-#define POOL_MAX 32
+#define POOL_MAX              32
 #define POOL_BUFFER_BYTES_MAX ((size_t)1 << 20)
 
 typedef struct {
-    buffer_t row;     /* owned: the encoded row write: header, key, record, trailer */
-    size_t   record_at;
-    size_t   record_bytes;
+    buffer_t row; /* owned: the encoded row write: header, key, record, trailer */
+    size_t record_at;
+    size_t record_bytes;
     uint16_t partition;
-    bool     accepted;
+    bool accepted;
 } waiting_t;
 
 /* What the journal knows of a partition that it writes. */
 typedef struct {
     position_t position;
-    uint64_t   next_ordinal;
+    uint64_t next_ordinal;
 } track_t;
 
 typedef struct {
-    store_t      *store;                  /* borrowed */
-    track_t      *tracks[PARTITIONS_MAX]; /* owned; NULL until first used */
-    waiting_t     ring[QUEUE_RECORDS_MAX];
-    uint64_t      head;     /* first record not committed */
-    uint64_t      returned; /* first record not returned by next */
-    uint64_t      tail;
-    size_t        bytes;    /* of records from head to tail */
-    batch_part_t *parts;    /* owned; room for all records and the effects */
-    buffer_t      pool[POOL_MAX]; /* owned */
-    size_t        pool_count;
+    store_t *store;                  /* borrowed */
+    track_t *tracks[PARTITIONS_MAX]; /* owned; NULL until first used */
+    waiting_t ring[QUEUE_RECORDS_MAX];
+    uint64_t head;     /* first record not committed */
+    uint64_t returned; /* first record not returned by next */
+    uint64_t tail;
+    size_t bytes;            /* of records from head to tail */
+    batch_part_t *parts;     /* owned; room for all records and the effects */
+    buffer_t pool[POOL_MAX]; /* owned */
+    size_t pool_count;
 } embedded_t;
 
 static const journal_ops_t ops;
@@ -53,10 +53,11 @@ static errcode_t track_of(embedded_t *self, uint16_t partition, track_t **track,
 static bool judge(embedded_t *self, waiting_t *waiting, uint64_t *ordinal, int64_t *at_us);
 static void pool_take(embedded_t *self, buffer_t *row);
 static void pool_give(embedded_t *self, buffer_t *row);
-static errcode_t scan_row(const position_t *before, uint64_t expected, const position_t *set, uint64_t floor,
-                          uint16_t partition, const log_row_t *row, position_t *after, err_t *err);
-static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, uint16_t partition, uint64_t from,
-                            position_t *before, uint64_t *expected, err_t *err);
+static errcode_t scan_row(const position_t *before, uint64_t expected, const position_t *set,
+                          uint64_t floor, uint16_t partition, const log_row_t *row,
+                          position_t *after, err_t *err);
+static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
+                            uint64_t from, position_t *before, uint64_t *expected, err_t *err);
 
 journal_t *journal_embedded_new(store_t *store)
 {
@@ -70,8 +71,8 @@ journal_t *journal_embedded_new(store_t *store)
     return journal;
 }
 
-static errcode_t embedded_append(void *state, uint16_t partition, const void *header, const void *body,
-                                 size_t body_bytes, err_t *err)
+static errcode_t embedded_append(void *state, uint16_t partition, const void *header,
+                                 const void *body, size_t body_bytes, err_t *err)
 {
     embedded_t *self = state;
     uint8_t trailer[LOG_TRAILER_BYTES] = {0};
@@ -85,10 +86,12 @@ static errcode_t embedded_append(void *state, uint16_t partition, const void *he
     INVARIANT(((const uint8_t *)header)[4] == (uint8_t)partition);
     INVARIANT(((const uint8_t *)header)[5] == (uint8_t)(partition >> 8));
     if (body_bytes > RECORD_BYTES_MAX - RECORD_HEADER_BYTES)
-        return err_set(err, ERR_TOO_LARGE, "a record of %zu bytes is above the limit of %d", record_bytes,
-                       RECORD_BYTES_MAX);
-    if (self->tail - self->head == QUEUE_RECORDS_MAX || self->bytes + record_bytes > QUEUE_BYTES_MAX)
-        return err_set(err, ERR_OVERLOADED, "the journal holds %" PRIu64 " records that wait to be committed",
+        return err_set(err, ERR_TOO_LARGE, "a record of %zu bytes is above the limit of %d",
+                       record_bytes, RECORD_BYTES_MAX);
+    if (self->tail - self->head == QUEUE_RECORDS_MAX ||
+        self->bytes + record_bytes > QUEUE_BYTES_MAX)
+        return err_set(err, ERR_OVERLOADED,
+                       "the journal holds %" PRIu64 " records that wait to be committed",
                        self->tail - self->head);
     rc = track_of(self, partition, &track, err);
     if (rc != ERR_NONE)
@@ -138,7 +141,8 @@ static errcode_t embedded_commit(void *state, const buffer_t *effects, err_t *er
     errcode_t rc;
 
     if (effects != NULL && effects->failed)
-        return err_set(err, ERR_TOO_LARGE, "the effects of a round are above %zu bytes", effects->max);
+        return err_set(err, ERR_TOO_LARGE, "the effects of a round are above %zu bytes",
+                       effects->max);
     for (uint64_t at = self->head; at < self->returned; at++) {
         const waiting_t *waiting = slot(self, at);
 
@@ -159,7 +163,8 @@ static errcode_t embedded_commit(void *state, const buffer_t *effects, err_t *er
     return ERR_NONE;
 }
 
-static errcode_t embedded_position(void *state, uint16_t partition, position_t *out, bool *found, err_t *err)
+static errcode_t embedded_position(void *state, uint16_t partition, position_t *out, bool *found,
+                                   err_t *err)
 {
     embedded_t *self = state;
     uint64_t next_ordinal;
@@ -167,7 +172,8 @@ static errcode_t embedded_position(void *state, uint16_t partition, position_t *
     return log_rows_position(self->store, partition, out, &next_ordinal, found, err);
 }
 
-static errcode_t embedded_read(void *state, uint16_t partition, uint64_t offset, buffer_t *out, bool *found, err_t *err)
+static errcode_t embedded_read(void *state, uint16_t partition, uint64_t offset, buffer_t *out,
+                               bool *found, err_t *err)
 {
     embedded_t *self = state;
     uint8_t key[LOG_KEY_BYTES];
@@ -199,8 +205,8 @@ static void embedded_destroy(void *state)
     free(self);
 }
 
-errcode_t journal_embedded_position(store_t *store, uint16_t partition, position_t *position, uint64_t *next_ordinal,
-                                    bool *found, err_t *err)
+errcode_t journal_embedded_position(store_t *store, uint16_t partition, position_t *position,
+                                    uint64_t *next_ordinal, bool *found, err_t *err)
 {
     return log_rows_position(store, partition, position, next_ordinal, found, err);
 }
@@ -211,8 +217,9 @@ errcode_t journal_embedded_override(store_t *store, uint16_t partition, const po
     return log_rows_override(store, partition, position, ordinal_floor, batch, err);
 }
 
-errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
-                                uint64_t from_ordinal, journal_scan_fn each, void *state, err_t *err)
+errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot,
+                                uint16_t partition, uint64_t from_ordinal, journal_scan_fn each,
+                                void *state, err_t *err)
 {
     uint8_t lower[LOG_KEY_BYTES];
     uint8_t upper[LOG_KEY_BYTES];
@@ -229,7 +236,8 @@ errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot
         return rc;
     log_key(lower, partition, from_ordinal);
     log_key(upper, partition, UINT64_MAX);
-    cursor = store_cursor_new(store, snapshot, FAMILY_LOG, lower, sizeof lower, upper, sizeof upper);
+    cursor =
+        store_cursor_new(store, snapshot, FAMILY_LOG, lower, sizeof lower, upper, sizeof upper);
     for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
         size_t key_bytes, n;
         const uint8_t *key = store_cursor_key(cursor, &key_bytes);
@@ -237,12 +245,14 @@ errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot
         log_row_t row;
 
         if (key_bytes != LOG_KEY_BYTES) {
-            rc = err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes", partition, key_bytes);
+            rc = err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
+                         partition, key_bytes);
             break;
         }
         rc = log_row_decode(&row, partition, be64_get(key + 2), value, n, err);
         if (rc == ERR_NONE)
-            rc = scan_row(&before, expected, is_set ? &set : NULL, floor, partition, &row, &after, err);
+            rc = scan_row(&before, expected, is_set ? &set : NULL, floor, partition, &row, &after,
+                          err);
         if (rc == ERR_NONE && each != NULL)
             rc = each(state, &row.header, row.record, row.record_bytes, &after, err);
         if (rc != ERR_NONE)
@@ -257,8 +267,8 @@ errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot
 }
 
 /* The position before the first row to be scanned, as the row before it says. */
-static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, uint16_t partition, uint64_t from,
-                            position_t *before, uint64_t *expected, err_t *err)
+static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
+                            uint64_t from, position_t *before, uint64_t *expected, err_t *err)
 {
     uint8_t lower[LOG_KEY_BYTES];
     uint8_t upper[LOG_KEY_BYTES];
@@ -269,7 +279,8 @@ static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, ui
     *expected = 1;
     log_key(lower, partition, 0);
     log_key(upper, partition, UINT64_MAX);
-    cursor = store_cursor_new(store, snapshot, FAMILY_LOG, lower, sizeof lower, upper, sizeof upper);
+    cursor =
+        store_cursor_new(store, snapshot, FAMILY_LOG, lower, sizeof lower, upper, sizeof upper);
     log_key(lower, partition, from);
     store_cursor_seek_before(cursor, lower, sizeof lower);
     rc = store_cursor_error(cursor, err);
@@ -281,7 +292,8 @@ static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, ui
 
         rc = key_bytes == LOG_KEY_BYTES
                  ? log_row_decode(&row, partition, be64_get(key + 2), value, n, err)
-                 : err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes", partition, key_bytes);
+                 : err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
+                           partition, key_bytes);
         if (rc == ERR_NONE) {
             *before = row.after;
             *expected = row.after.offset + 1;
@@ -291,8 +303,9 @@ static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, ui
     return rc;
 }
 
-static errcode_t scan_row(const position_t *before, uint64_t expected, const position_t *set, uint64_t floor,
-                          uint16_t partition, const log_row_t *row, position_t *after, err_t *err)
+static errcode_t scan_row(const position_t *before, uint64_t expected, const position_t *set,
+                          uint64_t floor, uint16_t partition, const log_row_t *row,
+                          position_t *after, err_t *err)
 {
     uint64_t ordinal = row->after.offset;
     record_reason_t reason;
@@ -303,7 +316,8 @@ static errcode_t scan_row(const position_t *before, uint64_t expected, const pos
     } else if (before->offset > 0 && !hash_equal(&row->header.history, &before->history)) {
         /* A restore's position that a later restore has replaced: what the claim itself says of it must do. */
         if (row->header.kind != RECORD_CLAIM || ordinal < expected)
-            return err_set(err, ERR_CORRUPT, "log of partition %u: record %" PRIu64 " belongs to another history",
+            return err_set(err, ERR_CORRUPT,
+                           "log of partition %u: record %" PRIu64 " belongs to another history",
                            partition, ordinal);
         *after = (position_t){
             .history = row->header.history,
@@ -313,15 +327,18 @@ static errcode_t scan_row(const position_t *before, uint64_t expected, const pos
             .now_us = row->after.now_us,
         };
     } else if (ordinal != expected) {
-        return err_set(err, ERR_CORRUPT, "log of partition %u: record %" PRIu64 " is missing", partition, expected);
+        return err_set(err, ERR_CORRUPT, "log of partition %u: record %" PRIu64 " is missing",
+                       partition, expected);
     }
-    if (record_judge(after, &row->header, row->record, row->record_bytes, row->header.at_us, &reason) !=
-        VERDICT_ACCEPT)
-        return err_set(err, ERR_CORRUPT, "log of partition %u: record %" PRIu64 " does not follow: %s", partition,
+    if (record_judge(after, &row->header, row->record, row->record_bytes, row->header.at_us,
+                     &reason) != VERDICT_ACCEPT)
+        return err_set(err, ERR_CORRUPT,
+                       "log of partition %u: record %" PRIu64 " does not follow: %s", partition,
                        ordinal, record_reason_name(reason));
     after->offset = ordinal;
     if (!position_equal(after, &row->after))
-        return err_set(err, ERR_CORRUPT, "log of partition %u: record %" PRIu64 " leads elsewhere than its row says",
+        return err_set(err, ERR_CORRUPT,
+                       "log of partition %u: record %" PRIu64 " leads elsewhere than its row says",
                        partition, ordinal);
     return ERR_NONE;
 }
@@ -340,7 +357,8 @@ static errcode_t track_of(embedded_t *self, uint16_t partition, track_t **track,
     *track = self->tracks[partition];
     if (*track != NULL)
         return ERR_NONE;
-    rc = log_rows_position(self->store, partition, &fresh.position, &fresh.next_ordinal, &found, err);
+    rc = log_rows_position(self->store, partition, &fresh.position, &fresh.next_ordinal, &found,
+                           err);
     if (rc != ERR_NONE)
         return rc;
     *track = self->tracks[partition] = memory_alloc(sizeof **track);
@@ -362,8 +380,8 @@ static bool judge(embedded_t *self, waiting_t *waiting, uint64_t *ordinal, int64
     if (record_decode(record, waiting->record_bytes, &header, &body, &reason) != VERDICT_ACCEPT)
         return false;
     *at_us = header.at_us;
-    if (record_judge(&track->position, &header, record, waiting->record_bytes, header.at_us, &reason) !=
-        VERDICT_ACCEPT)
+    if (record_judge(&track->position, &header, record, waiting->record_bytes, header.at_us,
+                     &reason) != VERDICT_ACCEPT)
         return false;
     track->position.offset = track->next_ordinal++;
     log_key(record - LOG_KEY_BYTES, waiting->partition, *ordinal);

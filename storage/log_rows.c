@@ -12,7 +12,12 @@ enum { TRAILER_VERSION = 1, TRAILER_HAS_OWNER = 1, TRAILER_AT_CRC = 4, TRAILER_A
 
 /* A position row: version, 3 zero bytes, crc32c (this field zero), history, owner, epoch, seq, chain, now_us, record's
  * crc (as u64), ordinal floor. */
-enum { POSITION_VERSION = 1, POSITION_AT_CRC = 4, POSITION_AT_HISTORY = 8, POSITION_AT_NUMBERS = 40 };
+enum {
+    POSITION_VERSION = 1,
+    POSITION_AT_CRC = 4,
+    POSITION_AT_HISTORY = 8,
+    POSITION_AT_NUMBERS = 40
+};
 #define POSITION_ROW_BYTES (POSITION_AT_NUMBERS + 6 * 8)
 #define POSITION_KEY_BYTES 3
 
@@ -40,29 +45,36 @@ void log_trailer(uint8_t out[LOG_TRAILER_BYTES], const position_t *position)
     le64_put(out + TRAILER_AT_SEQ + 8, position->epoch);
     le64_put(out + TRAILER_AT_SEQ + 16, position->chain);
     le64_put(out + TRAILER_AT_SEQ + 24, (uint64_t)position->now_us);
-    le32_put(out + TRAILER_AT_CRC, crc_without(out, LOG_TRAILER_BYTES, TRAILER_AT_CRC, position->crc));
+    le32_put(out + TRAILER_AT_CRC,
+             crc_without(out, LOG_TRAILER_BYTES, TRAILER_AT_CRC, position->crc));
 }
 
-errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, const void *value, size_t n, err_t *err)
+errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, const void *value,
+                         size_t n, err_t *err)
 {
     const uint8_t *trailer;
     const uint8_t *body;
     record_reason_t reason;
 
     if (n < RECORD_HEADER_BYTES + LOG_TRAILER_BYTES)
-        return err_set(err, ERR_CORRUPT, "log row %" PRIu64 " of partition %u is too short", ordinal, partition);
+        return err_set(err, ERR_CORRUPT, "log row %" PRIu64 " of partition %u is too short",
+                       ordinal, partition);
     row->record = value;
     row->record_bytes = n - LOG_TRAILER_BYTES;
     trailer = row->record + row->record_bytes;
-    if (record_decode(row->record, row->record_bytes, &row->header, &body, &reason) != VERDICT_ACCEPT)
-        return err_set(err, ERR_CORRUPT, "log row %" PRIu64 " of partition %u holds no record: %s", ordinal, partition,
-                       record_reason_name(reason));
+    if (record_decode(row->record, row->record_bytes, &row->header, &body, &reason) !=
+        VERDICT_ACCEPT)
+        return err_set(err, ERR_CORRUPT, "log row %" PRIu64 " of partition %u holds no record: %s",
+                       ordinal, partition, record_reason_name(reason));
     if (row->header.partition != partition)
-        return err_set(err, ERR_CORRUPT, "log row %" PRIu64 " of partition %u holds a record of partition %u", ordinal,
-                       partition, row->header.partition);
+        return err_set(err, ERR_CORRUPT,
+                       "log row %" PRIu64 " of partition %u holds a record of partition %u",
+                       ordinal, partition, row->header.partition);
     if (trailer[0] != TRAILER_VERSION ||
-        crc_without(trailer, LOG_TRAILER_BYTES, TRAILER_AT_CRC, row->header.crc) != le32_get(trailer + TRAILER_AT_CRC))
-        return err_set(err, ERR_CORRUPT, "the position behind log row %" PRIu64 " of partition %u fails its checks",
+        crc_without(trailer, LOG_TRAILER_BYTES, TRAILER_AT_CRC, row->header.crc) !=
+            le32_get(trailer + TRAILER_AT_CRC))
+        return err_set(err, ERR_CORRUPT,
+                       "the position behind log row %" PRIu64 " of partition %u fails its checks",
                        ordinal, partition);
     row->after = (position_t){
         .history = row->header.history,
@@ -78,8 +90,8 @@ errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, c
     return ERR_NONE;
 }
 
-errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *position, uint64_t *next_ordinal,
-                            bool *found, err_t *err)
+errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *position,
+                            uint64_t *next_ordinal, bool *found, err_t *err)
 {
     uint8_t lower[LOG_KEY_BYTES];
     uint8_t upper[LOG_KEY_BYTES];
@@ -105,7 +117,8 @@ errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *posi
         const uint8_t *value = store_cursor_value(cursor, &n);
 
         if (key_bytes != LOG_KEY_BYTES) {
-            rc = err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes", partition, key_bytes);
+            rc = err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
+                         partition, key_bytes);
         } else {
             ordinal = be64_get(key + 2);
             rc = log_row_decode(&row, partition, ordinal, value, n, err);
@@ -130,12 +143,13 @@ errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *posi
     return ERR_NONE;
 }
 
-errcode_t log_rows_override(store_t *store, uint16_t partition, const position_t *position, uint64_t ordinal_floor,
-                            buffer_t *batch, err_t *err)
+errcode_t log_rows_override(store_t *store, uint16_t partition, const position_t *position,
+                            uint64_t ordinal_floor, buffer_t *batch, err_t *err)
 {
     uint8_t key[POSITION_KEY_BYTES];
     uint8_t row[POSITION_ROW_BYTES] = {POSITION_VERSION};
-    const uint64_t numbers[] = {position->epoch, position->seq,       position->chain, (uint64_t)position->now_us,
+    const uint64_t numbers[] = {position->epoch, position->seq,
+                                position->chain, (uint64_t)position->now_us,
                                 position->crc,   ordinal_floor};
     position_t present;
     uint64_t next_ordinal;
@@ -145,8 +159,10 @@ errcode_t log_rows_override(store_t *store, uint16_t partition, const position_t
     if (rc != ERR_NONE)
         return rc;
     if (ordinal_floor < next_ordinal)
-        return err_set(err, ERR_INVALID, "the log of partition %u goes on at %" PRIu64 "; a floor of %" PRIu64
-                       " would hide nothing and start nothing", partition, next_ordinal, ordinal_floor);
+        return err_set(err, ERR_INVALID,
+                       "the log of partition %u goes on at %" PRIu64 "; a floor of %" PRIu64
+                       " would hide nothing and start nothing",
+                       partition, next_ordinal, ordinal_floor);
     memcpy(row + POSITION_AT_HISTORY, position->history.bytes, HASH_BYTES);
     memcpy(row + POSITION_AT_HISTORY + HASH_BYTES, position->owner.bytes, HASH_BYTES);
     for (size_t i = 0; i < COUNT_OF(numbers); i++)
@@ -157,8 +173,9 @@ errcode_t log_rows_override(store_t *store, uint16_t partition, const position_t
     return ERR_NONE;
 }
 
-errcode_t log_rows_read_override(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
-                                 position_t *position, uint64_t *ordinal_floor, bool *found, err_t *err)
+errcode_t log_rows_read_override(store_t *store, const store_snapshot_t *snapshot,
+                                 uint16_t partition, position_t *position, uint64_t *ordinal_floor,
+                                 bool *found, err_t *err)
 {
     uint8_t key[POSITION_KEY_BYTES];
     const uint8_t *numbers;
@@ -173,8 +190,10 @@ errcode_t log_rows_read_override(store_t *store, const store_snapshot_t *snapsho
     if (rc != ERR_NONE || !*found)
         goto cleanup;
     if (row.size != POSITION_ROW_BYTES || row.bytes[0] != POSITION_VERSION ||
-        crc_without(row.bytes, row.size, POSITION_AT_CRC, partition) != le32_get(row.bytes + POSITION_AT_CRC)) {
-        rc = err_set(err, ERR_CORRUPT, "the position row of partition %u fails its checks", partition);
+        crc_without(row.bytes, row.size, POSITION_AT_CRC, partition) !=
+            le32_get(row.bytes + POSITION_AT_CRC)) {
+        rc = err_set(err, ERR_CORRUPT, "the position row of partition %u fails its checks",
+                     partition);
         goto cleanup;
     }
     numbers = row.bytes + POSITION_AT_NUMBERS;
@@ -194,9 +213,9 @@ cleanup:
 
 bool position_equal(const position_t *a, const position_t *b)
 {
-    return hash_equal(&a->history, &b->history) && hash_equal(&a->owner, &b->owner) && a->epoch == b->epoch &&
-           a->seq == b->seq && a->chain == b->chain && a->now_us == b->now_us && a->offset == b->offset &&
-           a->crc == b->crc;
+    return hash_equal(&a->history, &b->history) && hash_equal(&a->owner, &b->owner) &&
+           a->epoch == b->epoch && a->seq == b->seq && a->chain == b->chain &&
+           a->now_us == b->now_us && a->offset == b->offset && a->crc == b->crc;
 }
 
 static uint32_t crc_without(const uint8_t *bytes, size_t n, size_t crc_at, uint32_t seed)

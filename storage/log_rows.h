@@ -14,7 +14,7 @@
 #include "protocol/record.h"
 #include "storage/store.h"
 
-#define LOG_KEY_BYTES 10
+#define LOG_KEY_BYTES     10
 #define LOG_TRAILER_BYTES 40
 
 void log_key(uint8_t out[LOG_KEY_BYTES], uint16_t partition, uint64_t ordinal);
@@ -23,20 +23,22 @@ void log_trailer(uint8_t out[LOG_TRAILER_BYTES], const position_t *position);
 
 typedef struct {
     record_header_t header;
-    const uint8_t  *record;
-    size_t          record_bytes;
-    position_t      after; /* offset is the ordinal */
+    const uint8_t *record;
+    size_t record_bytes;
+    position_t after; /* offset is the ordinal */
 } log_row_t;
 /* Checks the record's and the trailer's checksums. */
-errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, const void *value, size_t n, err_t *err);
+errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, const void *value,
+                         size_t n, err_t *err);
 
 /* The last committed position. offset 0: set by a restore, no record stands behind it. */
-errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *position, uint64_t *next_ordinal,
-                            bool *found, err_t *err);
-errcode_t log_rows_override(store_t *store, uint16_t partition, const position_t *position, uint64_t ordinal_floor,
-                            buffer_t *batch, err_t *err);
-errcode_t log_rows_read_override(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
-                                 position_t *position, uint64_t *ordinal_floor, bool *found, err_t *err);
+errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *position,
+                            uint64_t *next_ordinal, bool *found, err_t *err);
+errcode_t log_rows_override(store_t *store, uint16_t partition, const position_t *position,
+                            uint64_t ordinal_floor, buffer_t *batch, err_t *err);
+errcode_t log_rows_read_override(store_t *store, const store_snapshot_t *snapshot,
+                                 uint16_t partition, position_t *position, uint64_t *ordinal_floor,
+                                 bool *found, err_t *err);
 
 bool position_equal(const position_t *a, const position_t *b);
 

@@ -16,11 +16,14 @@
 #include <unistd.h>
 
 #define EXIT_WRITE_FAILED 74 /* EX_IOERR of sysexits.h */
-#define WAY_OUT "restore a backup with `fealty restore`, or start with --accept-loss"
+#define WAY_OUT           "restore a backup with `fealty restore`, or start with --accept-loss"
 
-static errcode_t open_database(store_t **store, const store_config_t *config, bool existing, err_t *err);
-static errcode_t check_wal(const char *path, const store_config_t *config, bool *damaged, err_t *err);
-static errcode_t check_acked(store_t *store, const acked_t *acked, const store_config_t *config, err_t *err);
+static errcode_t open_database(store_t **store, const store_config_t *config, bool existing,
+                               err_t *err);
+static errcode_t check_wal(const char *path, const store_config_t *config, bool *damaged,
+                           err_t *err);
+static errcode_t check_acked(store_t *store, const acked_t *acked, const store_config_t *config,
+                             err_t *err);
 static _Noreturn void end_after_failed_sync(const err_t *err);
 static bool inside_lower(const store_cursor_t *self, const void *key, size_t key_bytes);
 static bool inside_upper(const store_cursor_t *self, const void *key, size_t key_bytes);
@@ -51,7 +54,8 @@ errcode_t store_open(store_t **self_p, const store_config_t *config, err_t *err)
     if (config->create && !config->read_only)
         rc = directory_make(config->directory, err);
     else if (stat(config->directory, &status) != 0)
-        rc = err_set(err, ERR_STATE, "%.120s holds no ledger: %s", config->directory, strerror(errno));
+        rc = err_set(err, ERR_STATE, "%.120s holds no ledger: %s", config->directory,
+                     strerror(errno));
     if (rc != ERR_NONE)
         goto cleanup;
     rc = directory_read_format(config->directory, &existing, err);
@@ -115,15 +119,16 @@ void store_destroy(store_t **self_p)
         (void)close(lock_fd);
 }
 
-errcode_t store_get(store_t *self, const store_snapshot_t *snapshot, family_t family, const void *key,
-                    size_t key_bytes, buffer_t *value, bool *found, err_t *err)
+errcode_t store_get(store_t *self, const store_snapshot_t *snapshot, family_t family,
+                    const void *key, size_t key_bytes, buffer_t *value, bool *found, err_t *err)
 {
     INVARIANT((unsigned)family < FAMILY__COUNT);
     INVARIANT(snapshot == NULL || snapshot->store == self);
     *found = false;
     errcode_t rc = self->ops->get(self, snapshot, family, key, key_bytes, value, found, err);
     if (rc == ERR_NONE && value->failed)
-        return err_set(err, ERR_TOO_LARGE, "a row does not fit into the reader's %zu bytes", value->max);
+        return err_set(err, ERR_TOO_LARGE, "a row does not fit into the reader's %zu bytes",
+                       value->max);
     return rc;
 }
 
@@ -161,7 +166,8 @@ void store_snapshot_destroy(store_t *self, store_snapshot_t **snapshot_p)
 }
 
 store_cursor_t *store_cursor_new(store_t *self, const store_snapshot_t *snapshot, family_t family,
-                                 const void *lower, size_t lower_bytes, const void *upper, size_t upper_bytes)
+                                 const void *lower, size_t lower_bytes, const void *upper,
+                                 size_t upper_bytes)
 {
     store_cursor_t *cursor;
 
@@ -174,8 +180,8 @@ store_cursor_t *store_cursor_new(store_t *self, const store_snapshot_t *snapshot
     return cursor;
 }
 
-void store_cursor_init(store_cursor_t *self, const store_cursor_ops_t *ops, const void *lower, size_t lower_bytes,
-                       const void *upper, size_t upper_bytes)
+void store_cursor_init(store_cursor_t *self, const store_cursor_ops_t *ops, const void *lower,
+                       size_t lower_bytes, const void *upper, size_t upper_bytes)
 {
     self->ops = ops;
     self->lower_bytes = lower_bytes;
@@ -309,7 +315,8 @@ int store_key_compare(const void *a, size_t a_bytes, const void *b, size_t b_byt
     return order != 0 ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
 }
 
-static errcode_t open_database(store_t **store, const store_config_t *config, bool existing, err_t *err)
+static errcode_t open_database(store_t **store, const store_config_t *config, bool existing,
+                               err_t *err)
 {
     char path[DIRECTORY_PATH_MAX];
     bool damaged = false;
@@ -325,7 +332,8 @@ static errcode_t open_database(store_t **store, const store_config_t *config, bo
     return store_rocksdb_open(store, path, config, existing, damaged, err);
 }
 
-static errcode_t check_wal(const char *path, const store_config_t *config, bool *damaged, err_t *err)
+static errcode_t check_wal(const char *path, const store_config_t *config, bool *damaged,
+                           err_t *err)
 {
     wal_report_t report;
     errcode_t rc = wal_check(path, &report, err);
@@ -335,14 +343,15 @@ static errcode_t check_wal(const char *path, const store_config_t *config, bool 
     *damaged = report.damaged;
     if (report.damaged && !config->accept_loss)
         return err_set(err, ERR_STATE,
-                       "the write-ahead log is damaged (%s, byte %" PRIu64 ": %s): " WAY_OUT, report.file,
-                       report.offset, report.reason);
+                       "the write-ahead log is damaged (%s, byte %" PRIu64 ": %s): " WAY_OUT,
+                       report.file, report.offset, report.reason);
     if (report.damaged)
         log_warn("the write-ahead log is damaged (%s, byte %" PRIu64
                  ": %s); what was written after that is lost, because loss was accepted",
                  report.file, report.offset, report.reason);
     if (report.torn && report.bytes > 0 && !config->read_only) {
-        log_info("cutting %" PRIu64 " bytes of an unfinished write off %s", report.bytes, report.file);
+        log_info("cutting %" PRIu64 " bytes of an unfinished write off %s", report.bytes,
+                 report.file);
         return wal_trim(path, &report, err);
     }
     return ERR_NONE;
@@ -350,7 +359,8 @@ static errcode_t check_wal(const char *path, const store_config_t *config, bool 
 
 /* Damage of the very last record looks like a torn write, and a file may be gone as a whole: the hint beside the
  * store tells. */
-static errcode_t check_acked(store_t *store, const acked_t *acked, const store_config_t *config, err_t *err)
+static errcode_t check_acked(store_t *store, const acked_t *acked, const store_config_t *config,
+                             err_t *err)
 {
     for (uint32_t i = 0; i < acked->count; i++) {
         position_t position;
@@ -384,10 +394,11 @@ static errcode_t check_acked(store_t *store, const acked_t *acked, const store_c
 static _Noreturn void end_after_failed_sync(const err_t *err)
 {
     char text[512];
-    int n = snprintf(text, sizeof text,
-                     "fealty: writing to disk failed (%s); the process ends now, nothing unwritten was "
-                     "acknowledged. Check the disk (full? broken?) and start again.\n",
-                     err->text);
+    int n =
+        snprintf(text, sizeof text,
+                 "fealty: writing to disk failed (%s); the process ends now, nothing unwritten was "
+                 "acknowledged. Check the disk (full? broken?) and start again.\n",
+                 err->text);
 
     if (n > (int)sizeof text - 1)
         n = (int)sizeof text - 1;

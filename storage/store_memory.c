@@ -16,17 +16,17 @@
 
 typedef struct {
     atomic_size_t shares;
-    size_t        key_bytes;
-    size_t        value_bytes;
-    uint8_t       bytes[]; /* key, value */
+    size_t key_bytes;
+    size_t value_bytes;
+    uint8_t bytes[]; /* key, value */
 } row_t;
 
 typedef struct node {
     atomic_size_t shares;
-    uint64_t      priority;
-    row_t        *row;   /* shared */
-    struct node  *left;  /* shared */
-    struct node  *right; /* shared */
+    uint64_t priority;
+    row_t *row;         /* shared */
+    struct node *left;  /* shared */
+    struct node *right; /* shared */
 } node_t;
 
 typedef struct {
@@ -34,21 +34,21 @@ typedef struct {
 } image_t;
 
 typedef struct {
-    store_t         base;
+    store_t base;
     pthread_mutex_t mutex; /* protects the roots of both images */
-    image_t         newest;
-    image_t         synced; /* what a crash leaves */
+    image_t newest;
+    image_t synced; /* what a crash leaves */
 } memory_store_t;
 
 typedef struct {
     store_snapshot_t base;
-    image_t          image;
+    image_t image;
 } memory_view_t;
 
 typedef struct {
     store_cursor_t base;
-    node_t        *root; /* shared: a cursor sees the state of its birth */
-    row_t         *row;  /* shared; present one */
+    node_t *root; /* shared: a cursor sees the state of its birth */
+    row_t *row;   /* shared; present one */
 } memory_cursor_t;
 
 static const store_ops_t ops;
@@ -107,8 +107,9 @@ store_t *store_memory_copy(const store_t *base)
     return &copy->base;
 }
 
-static errcode_t memory_get(store_t *base, const store_snapshot_t *snapshot, family_t family, const void *key,
-                            size_t key_bytes, buffer_t *value, bool *found, err_t *err)
+static errcode_t memory_get(store_t *base, const store_snapshot_t *snapshot, family_t family,
+                            const void *key, size_t key_bytes, buffer_t *value, bool *found,
+                            err_t *err)
 {
     memory_store_t *self = (memory_store_t *)base;
     node_t *root;
@@ -128,7 +129,8 @@ static errcode_t memory_get(store_t *base, const store_snapshot_t *snapshot, fam
     return ERR_NONE;
 }
 
-static errcode_t memory_write(store_t *base, const batch_part_t *parts, size_t count, bool sync, err_t *err)
+static errcode_t memory_write(store_t *base, const batch_part_t *parts, size_t count, bool sync,
+                              err_t *err)
 {
     memory_store_t *self = (memory_store_t *)base;
     image_t next;
@@ -146,14 +148,16 @@ static errcode_t memory_write(store_t *base, const batch_part_t *parts, size_t c
 
             next.roots[write.family] =
                 write.is_delete ? node_delete(old, write.key, write.key_bytes)
-                                : node_put(old, row_new(&write), hash64(PRIORITY_SEED, write.key, write.key_bytes));
+                                : node_put(old, row_new(&write),
+                                           hash64(PRIORITY_SEED, write.key, write.key_bytes));
             node_drop(old);
         }
     }
     if (corrupt) {
         unlocked(self);
         image_drop(&next);
-        return err_set(err, ERR_CORRUPT, "a list of row writes cannot be read; nothing of it was written");
+        return err_set(err, ERR_CORRUPT,
+                       "a list of row writes cannot be read; nothing of it was written");
     }
     before = self->newest;
     self->newest = next;
@@ -186,16 +190,18 @@ static void memory_snapshot_destroy(store_t *base, store_snapshot_t *snapshot)
     free(view);
 }
 
-static store_cursor_t *memory_cursor_new(store_t *base, const store_snapshot_t *snapshot, family_t family,
-                                         const void *lower, size_t lower_bytes, const void *upper, size_t upper_bytes)
+static store_cursor_t *memory_cursor_new(store_t *base, const store_snapshot_t *snapshot,
+                                         family_t family, const void *lower, size_t lower_bytes,
+                                         const void *upper, size_t upper_bytes)
 {
     memory_store_t *self = (memory_store_t *)base;
     memory_cursor_t *cursor = memory_zalloc(sizeof *cursor);
 
     store_cursor_init(&cursor->base, &cursor_ops, lower, lower_bytes, upper, upper_bytes);
     locked(self);
-    cursor->root = node_share(snapshot == NULL ? self->newest.roots[family]
-                                               : ((const memory_view_t *)snapshot)->image.roots[family]);
+    cursor->root =
+        node_share(snapshot == NULL ? self->newest.roots[family]
+                                    : ((const memory_view_t *)snapshot)->image.roots[family]);
     unlocked(self);
     return &cursor->base;
 }
@@ -328,10 +334,11 @@ static size_t memory_bytes(store_t *base)
 
 static void memory_metrics(store_t *base, buffer_t *out)
 {
-    buffer_printf(out,
-                  "# HELP fealty_store_rows_bytes Memory of all rows\n# TYPE fealty_store_rows_bytes gauge\n"
-                  "fealty_store_rows_bytes %zu\n",
-                  memory_bytes(base));
+    buffer_printf(
+        out,
+        "# HELP fealty_store_rows_bytes Memory of all rows\n# TYPE fealty_store_rows_bytes gauge\n"
+        "fealty_store_rows_bytes %zu\n",
+        memory_bytes(base));
 }
 
 static void memory_destroy(store_t *base)
@@ -360,14 +367,16 @@ static node_t *node_put(node_t *node, row_t *row, uint64_t priority)
 
         if (left->priority <= node->priority)
             return node_new(row_share(node->row), node->priority, left, node_share(node->right));
-        left->right = node_new(row_share(node->row), node->priority, left->right, node_share(node->right));
+        left->right =
+            node_new(row_share(node->row), node->priority, left->right, node_share(node->right));
         return left;
     }
     node_t *right = node_put(node->right, row, priority);
 
     if (right->priority <= node->priority)
         return node_new(row_share(node->row), node->priority, node_share(node->left), right);
-    right->left = node_new(row_share(node->row), node->priority, node_share(node->left), right->left);
+    right->left =
+        node_new(row_share(node->row), node->priority, node_share(node->left), right->left);
     return right;
 }
 
@@ -392,8 +401,10 @@ static node_t *node_merge(node_t *left, node_t *right)
     if (right == NULL)
         return node_share(left);
     if (left->priority > right->priority)
-        return node_new(row_share(left->row), left->priority, node_share(left->left), node_merge(left->right, right));
-    return node_new(row_share(right->row), right->priority, node_merge(left, right->left), node_share(right->right));
+        return node_new(row_share(left->row), left->priority, node_share(left->left),
+                        node_merge(left->right, right));
+    return node_new(row_share(right->row), right->priority, node_merge(left, right->left),
+                    node_share(right->right));
 }
 
 static row_t *find(node_t *node, const void *key, size_t key_bytes)

@@ -14,13 +14,15 @@
 #include "storage/store.h"
 
 typedef struct {
-    errcode_t (*get)(store_t *self, const store_snapshot_t *snapshot, family_t family, const void *key,
-                     size_t key_bytes, buffer_t *value, bool *found, err_t *err);
-    errcode_t (*write)(store_t *self, const batch_part_t *parts, size_t count, bool sync, err_t *err);
+    errcode_t (*get)(store_t *self, const store_snapshot_t *snapshot, family_t family,
+                     const void *key, size_t key_bytes, buffer_t *value, bool *found, err_t *err);
+    errcode_t (*write)(store_t *self, const batch_part_t *parts, size_t count, bool sync,
+                       err_t *err);
     store_snapshot_t *(*snapshot_new)(store_t *self);
     void (*snapshot_destroy)(store_t *self, store_snapshot_t *snapshot);
-    store_cursor_t *(*cursor_new)(store_t *self, const store_snapshot_t *snapshot, family_t family, const void *lower,
-                                  size_t lower_bytes, const void *upper, size_t upper_bytes);
+    store_cursor_t *(*cursor_new)(store_t *self, const store_snapshot_t *snapshot, family_t family,
+                                  const void *lower, size_t lower_bytes, const void *upper,
+                                  size_t upper_bytes);
     errcode_t (*checkpoint)(store_t *self, const char *directory, err_t *err);
     errcode_t (*flush)(store_t *self, err_t *err);
     void (*compact)(store_t *self);
@@ -31,8 +33,8 @@ typedef struct {
 
 struct store {
     const store_ops_t *ops;
-    bool               read_only;
-    int                lock_fd; /* owned; -1 when no directory is held */
+    bool read_only;
+    int lock_fd; /* owned; -1 when no directory is held */
 };
 
 struct store_snapshot {
@@ -55,21 +57,21 @@ typedef struct {
 
 struct store_cursor {
     const store_cursor_ops_t *ops;
-    bool                      valid;
-    size_t                    lower_bytes, upper_bytes;
-    uint8_t                   lower[BATCH_KEY_BYTES_MAX];
-    uint8_t                   upper[BATCH_KEY_BYTES_MAX]; /* upper_bytes 0: no bound */
+    bool valid;
+    size_t lower_bytes, upper_bytes;
+    uint8_t lower[BATCH_KEY_BYTES_MAX];
+    uint8_t upper[BATCH_KEY_BYTES_MAX]; /* upper_bytes 0: no bound */
 };
 
-void store_cursor_init(store_cursor_t *self, const store_cursor_ops_t *ops, const void *lower, size_t lower_bytes,
-                       const void *upper, size_t upper_bytes);
+void store_cursor_init(store_cursor_t *self, const store_cursor_ops_t *ops, const void *lower,
+                       size_t lower_bytes, const void *upper, size_t upper_bytes);
 
 /* Bytes as unsigned, shorter first: the order of all makers. */
 int store_key_compare(const void *a, size_t a_bytes, const void *b, size_t b_bytes);
 
 /* Opens the database in a directory. `existing`: it must be there already. `damaged`: its write-ahead log is damaged and
  * the loss was accepted: keep what stands before the damage. err is never NULL. */
-errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_config_t *config, bool existing,
-                             bool damaged, err_t *err);
+errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_config_t *config,
+                             bool existing, bool damaged, err_t *err);
 
 #endif

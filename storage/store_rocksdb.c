@@ -13,48 +13,48 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS (FAMILY__COUNT + 1) /* RocksDB insists on one called default; it stays empty */
-#define WRITERS_MAX 16              /* prepared write batches kept for reuse */
+#define COLUMNS           (FAMILY__COUNT + 1) /* RocksDB insists on one called default; it stays empty */
+#define WRITERS_MAX       16                  /* prepared write batches kept for reuse */
 #define WRITER_KEPT_BYTES ((size_t)4 << 20)
-#define WAL_BYTES_MAX ((uint64_t)128 << 20)
-#define LEVELS 7
+#define WAL_BYTES_MAX     ((uint64_t)128 << 20)
+#define LEVELS            7
 
 enum { RECOVER_TOLERATE_TORN_TAIL = 0, RECOVER_POINT_IN_TIME = 2, RECOVER_SKIP_DAMAGED = 3 };
 enum { CHECKSUM_XXH3 = 4, LOG_LEVEL_WARN = 2 };
 
 typedef struct {
-    store_t                          base;
-    rocksdb_t                       *db;
-    rocksdb_options_t               *options[COLUMNS]; /* [0] also holds the database's */
-    rocksdb_column_family_handle_t  *columns[COLUMNS];
-    rocksdb_cache_t                 *cache;
-    rocksdb_readoptions_t           *read_newest;
-    rocksdb_writeoptions_t          *write_synced;
-    rocksdb_writeoptions_t          *write_unsynced;
-    size_t                           memory_configured;
-    pthread_mutex_t                  mutex; /* protects writers */
-    rocksdb_writebatch_t            *writers[WRITERS_MAX];
-    size_t                           writer_count;
+    store_t base;
+    rocksdb_t *db;
+    rocksdb_options_t *options[COLUMNS]; /* [0] also holds the database's */
+    rocksdb_column_family_handle_t *columns[COLUMNS];
+    rocksdb_cache_t *cache;
+    rocksdb_readoptions_t *read_newest;
+    rocksdb_writeoptions_t *write_synced;
+    rocksdb_writeoptions_t *write_unsynced;
+    size_t memory_configured;
+    pthread_mutex_t mutex; /* protects writers */
+    rocksdb_writebatch_t *writers[WRITERS_MAX];
+    size_t writer_count;
 } rocksdb_store_t;
 
 typedef struct {
-    store_snapshot_t          base;
+    store_snapshot_t base;
     const rocksdb_snapshot_t *snapshot;
-    rocksdb_readoptions_t    *options;
+    rocksdb_readoptions_t *options;
 } rocksdb_view_t;
 
 typedef struct {
-    store_cursor_t         base;
-    rocksdb_iterator_t    *iterator;
+    store_cursor_t base;
+    rocksdb_iterator_t *iterator;
     rocksdb_readoptions_t *options; /* borrows base.lower and base.upper */
 } rocksdb_cursor_t;
 
 /* How rows of a family come and go decides its settings. */
 typedef struct {
     const char *name;
-    bool        random_reads; /* single rows by whole key: small blocks, memtable filter */
-    size_t      block_bytes;
-    size_t      memtable_bytes_max;
+    bool random_reads; /* single rows by whole key: small blocks, memtable filter */
+    size_t block_bytes;
+    size_t memtable_bytes_max;
 } family_settings_t;
 
 static const family_settings_t families[FAMILY__COUNT] = {
@@ -70,9 +70,10 @@ static const store_ops_t ops;
 static const store_cursor_ops_t cursor_ops;
 
 static void set_database(rocksdb_options_t *options, const store_config_t *config);
-static void set_family(rocksdb_options_t *options, const family_settings_t *family, const store_config_t *config,
-                       rocksdb_cache_t *cache);
-static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool read_only, int mode, err_t *err);
+static void set_family(rocksdb_options_t *options, const family_settings_t *family,
+                       const store_config_t *config, rocksdb_cache_t *cache);
+static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool read_only, int mode,
+                                err_t *err);
 static void rocks_destroy(store_t *base);
 static errcode_t failed(err_t *err, char *message, const char *what);
 static rocksdb_writebatch_t *writer_take(rocksdb_store_t *self);
@@ -80,11 +81,12 @@ static void writer_give(rocksdb_store_t *self, rocksdb_writebatch_t *writer);
 static uint64_t property_sum(rocksdb_store_t *self, const char *name);
 static uint64_t property(rocksdb_store_t *self, const char *name);
 
-errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_config_t *config, bool existing,
-                             bool damaged, err_t *err)
+errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_config_t *config,
+                             bool existing, bool damaged, err_t *err)
 {
     rocksdb_store_t *self = memory_zalloc(sizeof *self);
-    int attempts = config->read_only ? 3 : 1; /* a running node may drop files between our look and our open */
+    int attempts =
+        config->read_only ? 3 : 1; /* a running node may drop files between our look and our open */
     errcode_t rc;
 
     *self_p = NULL;
@@ -96,7 +98,8 @@ errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_con
         self->options[i] = rocksdb_options_create();
         set_database(self->options[i], config);
         rocksdb_options_set_create_if_missing(self->options[i], !existing);
-        set_family(self->options[i], i == 0 ? &families[FAMILY_META] : &families[i - 1], config, self->cache);
+        set_family(self->options[i], i == 0 ? &families[FAMILY_META] : &families[i - 1], config,
+                   self->cache);
     }
     self->read_newest = rocksdb_readoptions_create();
     self->write_synced = rocksdb_writeoptions_create();
@@ -109,8 +112,9 @@ errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_con
     } while (rc == ERR_IO && --attempts > 0);
     if (rc == ERR_CORRUPT && config->accept_loss) {
         /* Families whose files are newer than the damage make the strict modes give up. */
-        log_warn("%s; opening without what cannot be read, because loss was accepted: run fealty verify",
-                 err->text);
+        log_warn(
+            "%s; opening without what cannot be read, because loss was accepted: run fealty verify",
+            err->text);
         rc = open_with_mode(self, path, config->read_only, RECOVER_SKIP_DAMAGED, err);
     }
     if (rc != ERR_NONE) {
@@ -119,14 +123,17 @@ errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_con
         rocks_destroy(&self->base);
         if (rc != ERR_CORRUPT)
             return rc;
-        return err_set(err, ERR_STATE, "%.110s: restore a backup with `fealty restore`, or start with --accept-loss",
-                       kept.text);
+        return err_set(
+            err, ERR_STATE,
+            "%.110s: restore a backup with `fealty restore`, or start with --accept-loss",
+            kept.text);
     }
     *self_p = &self->base;
     return ERR_NONE;
 }
 
-static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool read_only, int mode, err_t *err)
+static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool read_only, int mode,
+                                err_t *err)
 {
     const char *names[COLUMNS] = {"default"};
     char *message = NULL;
@@ -137,12 +144,12 @@ static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool re
         rocksdb_options_set_wal_recovery_mode(self->options[i], mode);
     if (read_only)
         self->db = rocksdb_open_for_read_only_column_families(
-            self->options[0], path, COLUMNS, names, (const rocksdb_options_t *const *)self->options, self->columns, 0,
-            &message);
+            self->options[0], path, COLUMNS, names, (const rocksdb_options_t *const *)self->options,
+            self->columns, 0, &message);
     else
         self->db = rocksdb_open_column_families(self->options[0], path, COLUMNS, names,
-                                                (const rocksdb_options_t *const *)self->options, self->columns,
-                                                &message);
+                                                (const rocksdb_options_t *const *)self->options,
+                                                self->columns, &message);
     if (message == NULL)
         return ERR_NONE;
     self->db = NULL;
@@ -174,11 +181,12 @@ static void set_database(rocksdb_options_t *options, const store_config_t *confi
     rocksdb_options_set_keep_log_file_num(options, 4);
     rocksdb_options_set_stats_dump_period_sec(options, 0);
     rocksdb_options_set_stats_persist_period_sec(options, 0);
-    rocksdb_options_set_skip_stats_update_on_db_open(options, 1); /* start-up must not grow with the data */
+    rocksdb_options_set_skip_stats_update_on_db_open(options,
+                                                     1); /* start-up must not grow with the data */
 }
 
-static void set_family(rocksdb_options_t *options, const family_settings_t *family, const store_config_t *config,
-                       rocksdb_cache_t *cache)
+static void set_family(rocksdb_options_t *options, const family_settings_t *family,
+                       const store_config_t *config, rocksdb_cache_t *cache)
 {
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     int compression[LEVELS] = {rocksdb_no_compression};
@@ -189,8 +197,9 @@ static void set_family(rocksdb_options_t *options, const family_settings_t *fami
         compression[i] = rocksdb_lz4_compression;
     rocksdb_options_set_compression_per_level(options, compression, LEVELS);
     rocksdb_options_set_level_compaction_dynamic_level_bytes(options, 1);
-    rocksdb_options_set_write_buffer_size(
-        options, memtable_bytes < family->memtable_bytes_max ? memtable_bytes : family->memtable_bytes_max);
+    rocksdb_options_set_write_buffer_size(options, memtable_bytes < family->memtable_bytes_max
+                                                       ? memtable_bytes
+                                                       : family->memtable_bytes_max);
     if (family->random_reads) {
         /* Most keys asked for are new: the filter saves the search through the memtable's skip list. */
         rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02);
@@ -199,10 +208,12 @@ static void set_family(rocksdb_options_t *options, const family_settings_t *fami
             table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
     }
     /* No prefix extractor: iterators without total order lie across prefixes. */
-    rocksdb_block_based_options_set_filter_policy(table, rocksdb_filterpolicy_create_bloom_full(10));
+    rocksdb_block_based_options_set_filter_policy(table,
+                                                  rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_block_based_options_set_whole_key_filtering(table, 1);
     /* Filters of 10 billion keys need 12 GB: they live in pieces in the cache like any other block. */
-    rocksdb_block_based_options_set_index_type(table, rocksdb_block_based_table_index_type_two_level_index_search);
+    rocksdb_block_based_options_set_index_type(
+        table, rocksdb_block_based_table_index_type_two_level_index_search);
     rocksdb_block_based_options_set_partition_filters(table, 1);
     rocksdb_block_based_options_set_metadata_block_size(table, 4096);
     rocksdb_block_based_options_set_cache_index_and_filter_blocks(table, 1);
@@ -239,15 +250,16 @@ static void rocks_destroy(store_t *base)
     free(self);
 }
 
-static errcode_t rocks_get(store_t *base, const store_snapshot_t *snapshot, family_t family, const void *key,
-                           size_t key_bytes, buffer_t *value, bool *found, err_t *err)
+static errcode_t rocks_get(store_t *base, const store_snapshot_t *snapshot, family_t family,
+                           const void *key, size_t key_bytes, buffer_t *value, bool *found,
+                           err_t *err)
 {
     rocksdb_store_t *self = (rocksdb_store_t *)base;
     const rocksdb_readoptions_t *options =
         snapshot == NULL ? self->read_newest : ((const rocksdb_view_t *)snapshot)->options;
     char *message = NULL;
-    rocksdb_pinnableslice_t *slice =
-        rocksdb_get_pinned_cf(self->db, options, self->columns[family + 1], key, key_bytes, &message);
+    rocksdb_pinnableslice_t *slice = rocksdb_get_pinned_cf(
+        self->db, options, self->columns[family + 1], key, key_bytes, &message);
 
     if (message != NULL)
         return failed(err, message, "reading a row");
@@ -262,7 +274,8 @@ static errcode_t rocks_get(store_t *base, const store_snapshot_t *snapshot, fami
     return ERR_NONE;
 }
 
-static errcode_t rocks_write(store_t *base, const batch_part_t *parts, size_t count, bool sync, err_t *err)
+static errcode_t rocks_write(store_t *base, const batch_part_t *parts, size_t count, bool sync,
+                             err_t *err)
 {
     rocksdb_store_t *self = (rocksdb_store_t *)base;
     rocksdb_writebatch_t *writer = writer_take(self);
@@ -287,7 +300,8 @@ static errcode_t rocks_write(store_t *base, const batch_part_t *parts, size_t co
         rocksdb_write(self->db, sync ? self->write_synced : self->write_unsynced, writer, &message);
     writer_give(self, writer);
     if (corrupt)
-        return err_set(err, ERR_CORRUPT, "a list of row writes cannot be read; nothing of it was written");
+        return err_set(err, ERR_CORRUPT,
+                       "a list of row writes cannot be read; nothing of it was written");
     return message == NULL ? ERR_NONE : failed(err, message, "writing rows");
 }
 
@@ -311,8 +325,9 @@ static void rocks_snapshot_destroy(store_t *base, store_snapshot_t *snapshot)
     free(view);
 }
 
-static store_cursor_t *rocks_cursor_new(store_t *base, const store_snapshot_t *snapshot, family_t family,
-                                        const void *lower, size_t lower_bytes, const void *upper, size_t upper_bytes)
+static store_cursor_t *rocks_cursor_new(store_t *base, const store_snapshot_t *snapshot,
+                                        family_t family, const void *lower, size_t lower_bytes,
+                                        const void *upper, size_t upper_bytes)
 {
     rocksdb_store_t *self = (rocksdb_store_t *)base;
     rocksdb_cursor_t *cursor = memory_zalloc(sizeof *cursor);
@@ -320,13 +335,17 @@ static store_cursor_t *rocks_cursor_new(store_t *base, const store_snapshot_t *s
     store_cursor_init(&cursor->base, &cursor_ops, lower, lower_bytes, upper, upper_bytes);
     cursor->options = rocksdb_readoptions_create();
     if (snapshot != NULL)
-        rocksdb_readoptions_set_snapshot(cursor->options, ((const rocksdb_view_t *)snapshot)->snapshot);
+        rocksdb_readoptions_set_snapshot(cursor->options,
+                                         ((const rocksdb_view_t *)snapshot)->snapshot);
     /* Bounds let RocksDB stop before it reads blocks and tombstones that nobody wants. */
     if (lower_bytes > 0)
-        rocksdb_readoptions_set_iterate_lower_bound(cursor->options, (const char *)cursor->base.lower, lower_bytes);
+        rocksdb_readoptions_set_iterate_lower_bound(cursor->options,
+                                                    (const char *)cursor->base.lower, lower_bytes);
     if (upper_bytes > 0)
-        rocksdb_readoptions_set_iterate_upper_bound(cursor->options, (const char *)cursor->base.upper, upper_bytes);
-    cursor->iterator = rocksdb_create_iterator_cf(self->db, cursor->options, self->columns[family + 1]);
+        rocksdb_readoptions_set_iterate_upper_bound(cursor->options,
+                                                    (const char *)cursor->base.upper, upper_bytes);
+    cursor->iterator =
+        rocksdb_create_iterator_cf(self->db, cursor->options, self->columns[family + 1]);
     return &cursor->base;
 }
 
@@ -422,7 +441,8 @@ static errcode_t rocks_checkpoint(store_t *base, const char *directory, err_t *e
         return err_set(err, ERR_IO, "the checkpoint's path is too long");
     checkpoint = rocksdb_checkpoint_object_create(self->db, &message);
     if (message == NULL)
-        rocksdb_checkpoint_create(checkpoint, path, 0, &message); /* 0: memtables first, so no log is copied */
+        rocksdb_checkpoint_create(checkpoint, path, 0,
+                                  &message); /* 0: memtables first, so no log is copied */
     if (checkpoint != NULL)
         rocksdb_checkpoint_object_destroy(checkpoint);
     return message == NULL ? ERR_NONE : failed(err, message, "making a checkpoint");
@@ -455,27 +475,35 @@ static void rocks_metrics(store_t *base, buffer_t *out)
         const char *property;
         const char *name;
         const char *help;
-        bool        per_family;
+        bool per_family;
     } lines[] = {
-        {"rocksdb.cur-size-all-mem-tables", "fealty_store_memtable_bytes", "Memory of memtables", true},
-        {"rocksdb.block-cache-usage", "fealty_store_cache_bytes", "Memory of the block cache", false},
-        {"rocksdb.block-cache-pinned-usage", "fealty_store_cache_pinned_bytes", "Part of the cache in use", false},
-        {"rocksdb.estimate-table-readers-mem", "fealty_store_readers_bytes", "Memory of open files", true},
-        {"rocksdb.total-sst-files-size", "fealty_store_files_bytes", "Size of all table files", true},
+        {"rocksdb.cur-size-all-mem-tables", "fealty_store_memtable_bytes", "Memory of memtables",
+         true},
+        {"rocksdb.block-cache-usage", "fealty_store_cache_bytes", "Memory of the block cache",
+         false},
+        {"rocksdb.block-cache-pinned-usage", "fealty_store_cache_pinned_bytes",
+         "Part of the cache in use", false},
+        {"rocksdb.estimate-table-readers-mem", "fealty_store_readers_bytes", "Memory of open files",
+         true},
+        {"rocksdb.total-sst-files-size", "fealty_store_files_bytes", "Size of all table files",
+         true},
         {"rocksdb.estimate-pending-compaction-bytes", "fealty_store_pending_compaction_bytes",
          "Bytes that compaction should rewrite", true},
-        {"rocksdb.num-running-compactions", "fealty_store_running_compactions", "Compactions running", false},
+        {"rocksdb.num-running-compactions", "fealty_store_running_compactions",
+         "Compactions running", false},
         {"rocksdb.num-running-flushes", "fealty_store_running_flushes", "Flushes running", false},
-        {"rocksdb.is-write-stopped", "fealty_store_write_stopped", "1 while writes wait for compaction", false},
+        {"rocksdb.is-write-stopped", "fealty_store_write_stopped",
+         "1 while writes wait for compaction", false},
         {"rocksdb.actual-delayed-write-rate", "fealty_store_delayed_write_rate_bytes",
          "Bytes per second allowed while writes are slowed down, 0 otherwise", false},
-        {"rocksdb.background-errors", "fealty_store_background_errors", "Failed flushes and compactions", false},
+        {"rocksdb.background-errors", "fealty_store_background_errors",
+         "Failed flushes and compactions", false},
     };
     rocksdb_store_t *self = (rocksdb_store_t *)base;
 
     for (size_t i = 0; i < COUNT_OF(lines); i++)
-        buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", lines[i].name, lines[i].help,
-                      lines[i].name, lines[i].name,
+        buffer_printf(out, "# HELP %s %s\n# TYPE %s gauge\n%s %" PRIu64 "\n", lines[i].name,
+                      lines[i].help, lines[i].name, lines[i].name,
                       lines[i].per_family ? property_sum(self, lines[i].property)
                                           : property(self, lines[i].property));
 }
@@ -484,13 +512,15 @@ static size_t rocks_memory_bytes(store_t *base)
 {
     rocksdb_store_t *self = (rocksdb_store_t *)base;
 
-    return self->memory_configured + (size_t)property_sum(self, "rocksdb.estimate-table-readers-mem");
+    return self->memory_configured +
+           (size_t)property_sum(self, "rocksdb.estimate-table-readers-mem");
 }
 
 /* Takes RocksDB's message apart, frees it, and says it in one sentence. */
 static errcode_t failed(err_t *err, char *message, const char *what)
 {
-    errcode_t code = strncmp(message, "Corruption", strlen("Corruption")) == 0 ? ERR_CORRUPT : ERR_IO;
+    errcode_t code =
+        strncmp(message, "Corruption", strlen("Corruption")) == 0 ? ERR_CORRUPT : ERR_IO;
 
     (void)err_set(err, code, "%s failed: %.150s", what, message);
     rocksdb_free(message);

@@ -20,31 +20,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES 32768
+#define BLOCK_BYTES           32768
 #define FRAGMENT_HEADER_BYTES 7
-#define BATCH_HEADER_BYTES 12
-#define FILES_MAX 4096
+#define BATCH_HEADER_BYTES    12
+#define FILES_MAX             4096
 
 enum { FRAGMENT_ZERO, FRAGMENT_WHOLE, FRAGMENT_FIRST, FRAGMENT_MIDDLE, FRAGMENT_LAST };
 
 typedef struct {
     wal_report_t *report;
-    bool          any;           /* a record was met in any file */
-    uint64_t      next_sequence;
+    bool any; /* a record was met in any file */
+    uint64_t next_sequence;
     /* of the present file */
-    bool          in_record;
-    uint64_t      record_start;
-    size_t        head_bytes;    /* of the batch's header, gathered over fragments */
-    uint8_t       head[BATCH_HEADER_BYTES];
-    bool          searching;     /* the good part has ended; is there a later record? */
+    bool in_record;
+    uint64_t record_start;
+    size_t head_bytes; /* of the batch's header, gathered over fragments */
+    uint8_t head[BATCH_HEADER_BYTES];
+    bool searching; /* the good part has ended; is there a later record? */
 } scan_t;
 
 static errcode_t list_files(const char *directory, uint64_t *numbers, size_t *count, err_t *err);
 static int compare_numbers(const void *a, const void *b);
 static errcode_t scan_file(scan_t *scan, const char *directory, const char *name, err_t *err);
-static void scan_block(scan_t *scan, const char *name, const uint8_t *block, size_t n, uint64_t base);
-static bool take_fragment(scan_t *scan, const char *name, const uint8_t *fragment, size_t payload_bytes,
-                          uint8_t type, uint64_t at);
+static void scan_block(scan_t *scan, const char *name, const uint8_t *block, size_t n,
+                       uint64_t base);
+static bool take_fragment(scan_t *scan, const char *name, const uint8_t *fragment,
+                          size_t payload_bytes, uint8_t type, uint64_t at);
 static bool take_record(scan_t *scan, const char *name);
 static void good_part_ends(scan_t *scan, const char *name, uint64_t at, const char *reason);
 static bool later_record(const scan_t *scan, const uint8_t *block, size_t from, size_t n);
@@ -104,7 +105,8 @@ static errcode_t list_files(const char *directory, uint64_t *numbers, size_t *co
             continue;
         if (*count == FILES_MAX) {
             (void)closedir(listing);
-            return err_set(err, ERR_IO, "%.120s holds more than %d log files", directory, FILES_MAX);
+            return err_set(err, ERR_IO, "%.120s holds more than %d log files", directory,
+                           FILES_MAX);
         }
         numbers[(*count)++] = number;
     }
@@ -181,7 +183,8 @@ cleanup:
     return rc;
 }
 
-static void scan_block(scan_t *scan, const char *name, const uint8_t *block, size_t n, uint64_t base)
+static void scan_block(scan_t *scan, const char *name, const uint8_t *block, size_t n,
+                       uint64_t base)
 {
     size_t at = 0;
 
@@ -210,8 +213,8 @@ static void scan_block(scan_t *scan, const char *name, const uint8_t *block, siz
 }
 
 /* False when the good part ends here. */
-static bool take_fragment(scan_t *scan, const char *name, const uint8_t *fragment, size_t payload_bytes,
-                          uint8_t type, uint64_t at)
+static bool take_fragment(scan_t *scan, const char *name, const uint8_t *fragment,
+                          size_t payload_bytes, uint8_t type, uint64_t at)
 {
     bool starts = type == FRAGMENT_WHOLE || type == FRAGMENT_FIRST;
     bool goes_on = type == FRAGMENT_MIDDLE || type == FRAGMENT_LAST;
@@ -220,7 +223,8 @@ static bool take_fragment(scan_t *scan, const char *name, const uint8_t *fragmen
     if (!starts && !goes_on)
         return true; /* whole, of a kind that carries no rows */
     if (starts == scan->in_record) {
-        good_part_ends(scan, name, scan->in_record ? scan->record_start : at, "a piece of a record is missing");
+        good_part_ends(scan, name, scan->in_record ? scan->record_start : at,
+                       "a piece of a record is missing");
         return false;
     }
     if (starts) {

@@ -15,13 +15,13 @@
 #include "protocol/error.h"
 
 typedef struct {
-    bool     damaged;    /* in the middle */
-    bool     torn;       /* at the end of the last file that has content */
-    char     file[32];   /* name of the file at fault, either way */
-    uint64_t offset;     /* where its good part ends */
-    uint64_t bytes;      /* of that file behind the offset */
-    char     reason[64];
-    uint64_t records;    /* good ones, in all files */
+    bool damaged;    /* in the middle */
+    bool torn;       /* at the end of the last file that has content */
+    char file[32];   /* name of the file at fault, either way */
+    uint64_t offset; /* where its good part ends */
+    uint64_t bytes;  /* of that file behind the offset */
+    char reason[64];
+    uint64_t records; /* good ones, in all files */
 } wal_report_t;
 
 errcode_t wal_check(const char *directory, wal_report_t *report, err_t *err);

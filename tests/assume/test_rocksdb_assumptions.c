@@ -47,7 +47,8 @@ static void fresh(void)
     }
 }
 
-static rocksdb_t *open_database(const char *path, int mode, rocksdb_options_t **options, char **message)
+static rocksdb_t *open_database(const char *path, int mode, rocksdb_options_t **options,
+                                char **message)
 {
     *message = NULL;
     *options = rocksdb_options_create();
@@ -73,8 +74,8 @@ static int in_child(int (*run)(const void *state), const void *state)
         _exit(write(ends[1], &result, sizeof result) != (ssize_t)sizeof result);
     }
     (void)close(ends[1]);
-    if (read(ends[0], &result, sizeof result) != (ssize_t)sizeof result || waitpid(child, &status, 0) != child ||
-        status != 0) {
+    if (read(ends[0], &result, sizeof result) != (ssize_t)sizeof result ||
+        waitpid(child, &status, 0) != child || status != 0) {
         printf("FAIL  a child ended badly\n");
         exit(2);
     }
@@ -149,7 +150,8 @@ static void damage_log(off_t at, const void *bytes, size_t n)
     char path[1024];
     int fd;
 
-    if (!log_file(path, sizeof path) || (fd = open(path, O_WRONLY)) < 0 || pwrite(fd, bytes, n, at) != (ssize_t)n)
+    if (!log_file(path, sizeof path) || (fd = open(path, O_WRONLY)) < 0 ||
+        pwrite(fd, bytes, n, at) != (ssize_t)n)
         exit(2);
     (void)close(fd);
 }
@@ -196,7 +198,8 @@ static void synced_writes(void)
 {
     fresh();
     write_and_die(200);
-    expect(surviving(directory, MODE_TORN_TAIL, 200) == 200, "synced writes survive a process that ends at once");
+    expect(surviving(directory, MODE_TORN_TAIL, 200) == 200,
+           "synced writes survive a process that ends at once");
 }
 
 static void torn_tail(void)
@@ -204,7 +207,8 @@ static void torn_tail(void)
     fresh();
     write_and_die(200);
     cut_log(3);
-    expect(surviving(directory, MODE_TORN_TAIL, 200) == 199, "mode 0 drops a torn last record and nothing else");
+    expect(surviving(directory, MODE_TORN_TAIL, 200) == 199,
+           "mode 0 drops a torn last record and nothing else");
 }
 
 static void damage_in_the_middle(void)
@@ -212,7 +216,8 @@ static void damage_in_the_middle(void)
     fresh();
     write_and_die(200);
     damage_log(log_size() / 2, "\xff\x00\xff", 3);
-    expect(surviving(directory, MODE_TORN_TAIL, 200) == -1, "mode 0 refuses a flipped byte in the middle");
+    expect(surviving(directory, MODE_TORN_TAIL, 200) == -1,
+           "mode 0 refuses a flipped byte in the middle");
 }
 
 static void damage_and_point_in_time(void)
@@ -223,7 +228,8 @@ static void damage_and_point_in_time(void)
     write_and_die(200);
     damage_log(log_size() / 2, "\xff\x00\xff", 3);
     found = surviving(directory, MODE_POINT_IN_TIME, 200);
-    expect(found > 50 && found < 150, "mode 2 opens after damage and silently drops what stands behind it");
+    expect(found > 50 && found < 150,
+           "mode 2 opens after damage and silently drops what stands behind it");
 }
 
 /* Where the n-th record of the log starts; each is one fragment here. */
@@ -341,7 +347,8 @@ static int count_two(const void *state)
 
 static void shortened_earlier_file(void)
 {
-    char *first = mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    char *first =
+        mmap(NULL, SHARED_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct stat status;
 
     fresh();
@@ -359,7 +366,8 @@ static int make_checkpoint(const void *state)
     rocksdb_options_t *options;
     char *message;
     rocksdb_t *db = open_database(directory, MODE_TORN_TAIL, &options, &message);
-    rocksdb_checkpoint_t *maker = message == NULL ? rocksdb_checkpoint_object_create(db, &message) : NULL;
+    rocksdb_checkpoint_t *maker =
+        message == NULL ? rocksdb_checkpoint_object_create(db, &message) : NULL;
 
     if (maker != NULL)
         rocksdb_checkpoint_create(maker, state, 0, &message);
@@ -381,7 +389,8 @@ int main(void)
 {
     const char *base = getenv("TMPDIR");
 
-    (void)snprintf(directory, sizeof directory, "%s/fealty-assume-XXXXXX", base != NULL ? base : P_tmpdir);
+    (void)snprintf(directory, sizeof directory, "%s/fealty-assume-XXXXXX",
+                   base != NULL ? base : P_tmpdir);
     if (mkdtemp(directory) == NULL) {
         perror(directory);
         return 2;

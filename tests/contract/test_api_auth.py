@@ -2,6 +2,7 @@
 import os
 import re
 import sys
+import time
 import unittest
 import uuid
 
@@ -61,6 +62,19 @@ class Auth(NodeCase):
         self.check_e(wrong, 401)
         self.check_e(unknown, 401)
         self.assertEqual(wrong.body, unknown.body)
+
+    def test_an_unknown_name_takes_as_long_as_a_wrong_password(self):
+        client = Client(self.node.port)
+
+        def seconds(name):
+            began = time.monotonic()
+            self.assertEqual(client.post(LOGIN, {"username": name, "password": "not the password"}).status, 401)
+            return time.monotonic() - began
+
+        known = min(seconds(name) for name in ("viewer", "till", "maker", "gone"))
+        unknown = min(seconds(str(uuid.uuid4())) for _ in range(4))
+        self.assertLess(unknown, 4 * known)
+        self.assertLess(known, 4 * unknown)
 
     def test_login_of_bodies_that_are_no_objects_is_400_D(self):
         client = Client(self.node.port)

@@ -31,12 +31,14 @@ static inline scratch_t scratch_new(void)
     scratch_t self;
     const char *base = getenv("TMPDIR");
 
-    (void)snprintf(self.path, sizeof self.path, "%s/fealty-test-XXXXXX", base != NULL ? base : P_tmpdir);
+    (void)snprintf(self.path, sizeof self.path, "%s/fealty-test-XXXXXX",
+                   base != NULL ? base : P_tmpdir);
     cr_assert(mkdtemp(self.path) != NULL);
     return self;
 }
 
-static inline int scratch_remove_one(const char *path, const struct stat *status, int type, struct FTW *walk)
+static inline int scratch_remove_one(const char *path, const struct stat *status, int type,
+                                     struct FTW *walk)
 {
     (void)status;
     (void)type;

@@ -102,7 +102,8 @@ static void make_store(const char *directory)
 
     cr_assert_eq(store_open(&store, &config, &err), ERR_NONE, "%s", err.text);
     buffer_init(&batch, 1000);
-    cr_assert_eq(journal_embedded_override(store, 3, &position, 1, &batch, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(journal_embedded_override(store, 3, &position, 1, &batch, &err), ERR_NONE, "%s",
+                 err.text);
     batch_part_t part = {batch.bytes, batch.size};
     cr_assert_eq(store_write(store, &part, 1, true, NULL), ERR_NONE);
     buffer_free(&batch);
@@ -124,8 +125,11 @@ Test(acked, a_store_shorter_than_what_was_acknowledged_does_not_start, .timeout 
     acked.seq[3] = 42;
     cr_assert_eq(acked_write(scratch.path, &acked, NULL), ERR_NONE);
     cr_assert_eq(store_open(&store, &config, &err), ERR_STATE);
-    cr_assert(strstr(err.text, "partition 3") != NULL && strstr(err.text, "42") != NULL, "%s", err.text);
-    cr_assert(strstr(err.text, "fealty restore") != NULL && strstr(err.text, "--accept-loss") != NULL, "%s", err.text);
+    cr_assert(strstr(err.text, "partition 3") != NULL && strstr(err.text, "42") != NULL, "%s",
+              err.text);
+    cr_assert(strstr(err.text, "fealty restore") != NULL &&
+                  strstr(err.text, "--accept-loss") != NULL,
+              "%s", err.text);
     config.accept_loss = true;
     cr_assert_eq(store_open(&store, &config, &err), ERR_NONE, "%s", err.text);
     store_destroy(&store);

@@ -16,7 +16,7 @@ static size_t count_rows(const uint8_t *bytes, size_t n, bool *corrupt)
 
 Test(batch, the_encoding_is_frozen, .timeout = 10)
 {
-    static const uint8_t golden[] = {1, FAMILY_KEY, 3, 0, 2, 0, 0, 0, 'a', 'b', 'c', 'd', 'e',
+    static const uint8_t golden[] = {1, FAMILY_KEY,    3, 0, 2, 0, 0, 0, 'a', 'b', 'c', 'd', 'e',
                                      2, FAMILY_OUTBOX, 1, 0, 0, 0, 0, 0, 'f'};
     buffer_t batch;
 
@@ -49,12 +49,15 @@ Test(batch, rows_come_back_in_order, .timeout = 10)
     batch_delete(&batch, FAMILY_ENTRY, "z", 1);
 
     cr_assert(batch_next(batch.bytes, batch.size, &at, &row, &corrupt));
-    cr_assert(!row.is_delete && row.family == FAMILY_STATE && row.key_bytes == 1 && row.value_bytes == 0);
+    cr_assert(!row.is_delete && row.family == FAMILY_STATE && row.key_bytes == 1 &&
+              row.value_bytes == 0);
     cr_assert(batch_next(batch.bytes, batch.size, &at, &row, &corrupt));
-    cr_assert(row.family == FAMILY_LOG && row.key_bytes == sizeof key && row.value_bytes == sizeof large);
+    cr_assert(row.family == FAMILY_LOG && row.key_bytes == sizeof key &&
+              row.value_bytes == sizeof large);
     cr_assert_eq(memcmp(row.value, large, sizeof large), 0);
     cr_assert(batch_next(batch.bytes, batch.size, &at, &row, &corrupt));
-    cr_assert(row.family == FAMILY_META && row.value_bytes == 4 && memcmp(row.value, "meta", 4) == 0);
+    cr_assert(row.family == FAMILY_META && row.value_bytes == 4 &&
+              memcmp(row.value, "meta", 4) == 0);
     cr_assert(batch_next(batch.bytes, batch.size, &at, &row, &corrupt));
     cr_assert(row.is_delete && row.family == FAMILY_ENTRY && row.key[0] == 'z');
     cr_assert_not(batch_next(batch.bytes, batch.size, &at, &row, &corrupt));
@@ -71,7 +74,8 @@ Test(batch, a_row_that_does_not_fit_leaves_no_piece_behind, .timeout = 10)
     buffer_init(&batch, 64);
     batch_put(&batch, FAMILY_STATE, "key", 3, "value", 5);
     size = batch.size;
-    batch_put(&batch, FAMILY_STATE, "key", 3, "a value that is longer than what is left of the buffer", 54);
+    batch_put(&batch, FAMILY_STATE, "key", 3,
+              "a value that is longer than what is left of the buffer", 54);
     cr_assert(batch.failed);
     cr_assert_eq(batch.size, size);
     batch_delete(&batch, FAMILY_STATE, "k", 1);
@@ -90,7 +94,8 @@ Test(batch, a_list_that_is_cut_anywhere_inside_a_row_is_corrupt, .timeout = 10)
     size_t first = batch.size;
     batch_put(&batch, FAMILY_STATE, "second", 6, "value", 5);
     for (size_t n = 0; n <= batch.size; n++) {
-        uint8_t *copy = memory_alloc(n); /* exactly as long, so that a read behind the end is seen */
+        uint8_t *copy =
+            memory_alloc(n); /* exactly as long, so that a read behind the end is seen */
         bool corrupt;
 
         memcpy(copy, batch.bytes, n);

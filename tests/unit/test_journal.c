@@ -29,14 +29,19 @@ static void append(writer_t *self, record_header_t header, const void *body, siz
     header.partition = self->partition;
     header.body_bytes = (uint32_t)n;
     record_encode_header(&header, body, bytes);
-    cr_assert_eq(journal_append(self->journal, self->partition, bytes, body, n, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(journal_append(self->journal, self->partition, bytes, body, n, &err), ERR_NONE,
+                 "%s", err.text);
 }
 
 static record_header_t next_header(const writer_t *self)
 {
-    return (record_header_t){.kind = RECORD_DECISIONS, .history = self->position.history,
-                             .epoch = self->position.epoch, .incarnation = self->incarnation,
-                             .seq = self->position.seq + 1, .seen = self->position.seq, .at_us = self->at_us,
+    return (record_header_t){.kind = RECORD_DECISIONS,
+                             .history = self->position.history,
+                             .epoch = self->position.epoch,
+                             .incarnation = self->incarnation,
+                             .seq = self->position.seq + 1,
+                             .seen = self->position.seq,
+                             .at_us = self->at_us,
                              .chain = self->position.chain};
 }
 
@@ -69,8 +74,8 @@ static int take(writer_t *self)
         if (record_decode(record.bytes, record.n, &header, &body, &reason) != VERDICT_ACCEPT)
             continue;
         cr_assert_eq(record.log_time_us, header.at_us);
-        if (record_judge(&self->position, &header, record.bytes, record.n, record.log_time_us, &reason) !=
-            VERDICT_ACCEPT)
+        if (record_judge(&self->position, &header, record.bytes, record.n, record.log_time_us,
+                         &reason) != VERDICT_ACCEPT)
             continue;
         self->position.offset = record.offset;
         accepted++;
@@ -89,11 +94,13 @@ static void commit(writer_t *self)
 
 static writer_t writer_on(store_t *store, uint16_t partition, hash_t incarnation)
 {
-    writer_t self = {.journal = journal_embedded_new(store), .partition = partition, .incarnation = incarnation};
+    writer_t self = {
+        .journal = journal_embedded_new(store), .partition = partition, .incarnation = incarnation};
     bool found;
     err_t err;
 
-    cr_assert_eq(journal_position(self.journal, partition, &self.position, &found, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(journal_position(self.journal, partition, &self.position, &found, &err), ERR_NONE,
+                 "%s", err.text);
     self.at_us = 1000;
     return self;
 }
@@ -105,8 +112,9 @@ static void expect_position(store_t *store, uint16_t partition, const position_t
     bool found;
     err_t err;
 
-    cr_assert_eq(journal_embedded_position(store, partition, &found_position, &next_ordinal, &found, &err), ERR_NONE,
-                 "%s", err.text);
+    cr_assert_eq(
+        journal_embedded_position(store, partition, &found_position, &next_ordinal, &found, &err),
+        ERR_NONE, "%s", err.text);
     cr_assert_eq(found, expected != NULL);
     if (expected == NULL)
         return;
@@ -120,7 +128,8 @@ static void expect_position(store_t *store, uint16_t partition, const position_t
     cr_assert_eq(found_position.crc, expected->crc);
 }
 
-static void expect_scan(store_t *store, uint16_t partition, uint64_t from, errcode_t code, int count);
+static void expect_scan(store_t *store, uint16_t partition, uint64_t from, errcode_t code,
+                        int count);
 
 Test(journal, an_empty_log_has_no_position, .timeout = 30)
 {
@@ -321,7 +330,8 @@ Test(journal, a_full_queue_and_a_too_large_record_are_refused, .timeout = 60)
     header.body_bytes = RECORD_BYTES_MAX - RECORD_HEADER_BYTES;
     record_encode_header(&header, body, bytes);
     cr_assert_eq(journal_append(writer.journal, 0, bytes, body, sizeof body, NULL), ERR_TOO_LARGE);
-    while ((rc = journal_append(writer.journal, 0, bytes, body, header.body_bytes, NULL)) == ERR_NONE)
+    while ((rc = journal_append(writer.journal, 0, bytes, body, header.body_bytes, NULL)) ==
+           ERR_NONE)
         count++;
     cr_assert_eq(rc, ERR_OVERLOADED);
     cr_assert_eq(count, 128); /* 64 MiB of records of half a MiB */
@@ -360,13 +370,15 @@ Test(journal, the_largest_record_is_written_and_read, .timeout = 60)
     store_destroy(&store);
 }
 
-static void set_position(store_t *store, uint16_t partition, const position_t *position, uint64_t floor)
+static void set_position(store_t *store, uint16_t partition, const position_t *position,
+                         uint64_t floor)
 {
     buffer_t batch;
     err_t err;
 
     buffer_init(&batch, 1000);
-    cr_assert_eq(journal_embedded_override(store, partition, position, floor, &batch, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(journal_embedded_override(store, partition, position, floor, &batch, &err),
+                 ERR_NONE, "%s", err.text);
     batch_part_t part = {batch.bytes, batch.size};
     cr_assert_eq(store_write(store, &part, 1, true, NULL), ERR_NONE);
     buffer_free(&batch);
@@ -391,8 +403,11 @@ Test(journal, a_restored_position_holds_until_its_history_has_a_record, .timeout
 {
     store_t *store = store_memory_new();
     writer_t writer = written(store, 2);
-    position_t restored = {.history = second_history, .epoch = 1, .seq = writer.position.seq + (1 << 20),
-                           .chain = 99, .now_us = 1000};
+    position_t restored = {.history = second_history,
+                           .epoch = 1,
+                           .seq = writer.position.seq + (1 << 20),
+                           .chain = 99,
+                           .now_us = 1000};
     buffer_t record;
     bool found;
 
@@ -436,7 +451,8 @@ Test(journal, a_position_cannot_be_set_below_the_end_of_the_log, .timeout = 30)
     buffer_t batch;
 
     buffer_init(&batch, 1000);
-    cr_assert_eq(journal_embedded_override(store, 2, &writer.position, 4, &batch, NULL), ERR_INVALID);
+    cr_assert_eq(journal_embedded_override(store, 2, &writer.position, 4, &batch, NULL),
+                 ERR_INVALID);
     cr_assert_eq(batch.size, 0);
     cr_assert_eq(journal_embedded_override(store, 2, &writer.position, 5, &batch, NULL), ERR_NONE);
     buffer_free(&batch);
@@ -459,15 +475,18 @@ static errcode_t visit(void *state, const record_header_t *header, const void *r
     cr_assert_eq(after->crc, header->crc);
     cr_assert_eq(((const uint8_t *)record)[3], header->kind);
     visited->last_seq = after->seq;
-    return ++visited->count == visited->stop_at ? err_set(err, ERR_IN_PROGRESS, "enough") : ERR_NONE;
+    return ++visited->count == visited->stop_at ? err_set(err, ERR_IN_PROGRESS, "enough")
+                                                : ERR_NONE;
 }
 
-static void expect_scan(store_t *store, uint16_t partition, uint64_t from, errcode_t code, int count)
+static void expect_scan(store_t *store, uint16_t partition, uint64_t from, errcode_t code,
+                        int count)
 {
     visit_t visited = {0};
     err_t err = {0};
 
-    cr_assert_eq(journal_embedded_scan(store, NULL, partition, from, visit, &visited, &err), code, "%s", err.text);
+    cr_assert_eq(journal_embedded_scan(store, NULL, partition, from, visit, &visited, &err), code,
+                 "%s", err.text);
     cr_assert_eq(visited.count, count, "%d records", visited.count);
 }
 
@@ -505,7 +524,8 @@ Test(journal, a_scan_finds_any_changed_byte_of_the_log, .timeout = 60)
     log_row_key(key, 2, 2);
     buffer_init(&value, 1000);
     buffer_init(&batch, 2000);
-    cr_assert_eq(store_get(store, NULL, FAMILY_LOG, key, sizeof key, &value, &found, NULL), ERR_NONE);
+    cr_assert_eq(store_get(store, NULL, FAMILY_LOG, key, sizeof key, &value, &found, NULL),
+                 ERR_NONE);
     cr_assert_eq(value.size, RECORD_HEADER_BYTES + 4 + 40);
     for (size_t i = 0; i <= value.size; i++) {
         store_t *copy = store_memory_copy(store);
@@ -553,7 +573,8 @@ Test(journal, a_scan_finds_missing_and_exchanged_rows, .timeout = 60)
     }
     /* Row 2 again in place of row 3: whole, but it does not follow. */
     log_row_key(key, 2, 2);
-    cr_assert_eq(store_get(store, NULL, FAMILY_LOG, key, sizeof key, &value, &found, NULL), ERR_NONE);
+    cr_assert_eq(store_get(store, NULL, FAMILY_LOG, key, sizeof key, &value, &found, NULL),
+                 ERR_NONE);
     log_row_key(key, 2, 3);
     buffer_reset(&batch);
     batch_put(&batch, FAMILY_LOG, key, sizeof key, value.bytes, value.size);
@@ -583,8 +604,10 @@ Test(journal, a_damaged_last_row_or_restored_position_is_an_error_not_an_empty_l
     batch_put(&batch, FAMILY_META, "P\0\3", 3, "short", 5);
     batch_part_t part = {batch.bytes, batch.size};
     cr_assert_eq(store_write(store, &part, 1, false, NULL), ERR_NONE);
-    cr_assert_eq(journal_embedded_position(store, 2, &position, &next_ordinal, &found, NULL), ERR_CORRUPT);
-    cr_assert_eq(journal_embedded_position(store, 3, &position, &next_ordinal, &found, NULL), ERR_CORRUPT);
+    cr_assert_eq(journal_embedded_position(store, 2, &position, &next_ordinal, &found, NULL),
+                 ERR_CORRUPT);
+    cr_assert_eq(journal_embedded_position(store, 3, &position, &next_ordinal, &found, NULL),
+                 ERR_CORRUPT);
     buffer_free(&batch);
     journal_destroy(&writer.journal);
     store_destroy(&store);
@@ -626,7 +649,8 @@ Test(journal, committed_records_survive_a_process_that_just_ends, .timeout = 60)
     config.directory = scratch.path;
     cr_assert_eq(store_open(&store, &config, NULL), ERR_NONE);
     expect_scan(store, 2, 1, ERR_NONE, 54);
-    cr_assert_eq(journal_embedded_position(store, 2, &position, &next_ordinal, &found, NULL), ERR_NONE);
+    cr_assert_eq(journal_embedded_position(store, 2, &position, &next_ordinal, &found, NULL),
+                 ERR_NONE);
     cr_assert(found);
     cr_assert_eq(position.seq, 53);
     cr_assert_eq(next_ordinal, 55);

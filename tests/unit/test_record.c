@@ -27,26 +27,38 @@ static packed_t packed(record_header_t header, const void *body, size_t body_byt
     return out;
 }
 
-static packed_t claim_of(hash_t history, hash_t who, uint64_t previous, uint64_t epoch, uint64_t seen, int64_t at_us)
+static packed_t claim_of(hash_t history, hash_t who, uint64_t previous, uint64_t epoch,
+                         uint64_t seen, int64_t at_us)
 {
     uint8_t body[8];
 
     for (size_t i = 0; i < 8; i++)
         body[i] = (uint8_t)(previous >> (8 * i));
-    return packed((record_header_t){.kind = RECORD_CLAIM, .history = history, .epoch = epoch, .incarnation = who,
-                                    .seq = seen, .seen = seen, .at_us = at_us},
+    return packed((record_header_t){.kind = RECORD_CLAIM,
+                                    .history = history,
+                                    .epoch = epoch,
+                                    .incarnation = who,
+                                    .seq = seen,
+                                    .seen = seen,
+                                    .at_us = at_us},
                   body, sizeof body);
 }
 
 /* What the present owner would write next. */
 static record_header_t next_of(const position_t *state)
 {
-    return (record_header_t){.kind = RECORD_DECISIONS, .history = state->history, .epoch = state->epoch,
-                             .incarnation = state->owner, .seq = state->seq + 1, .seen = state->seq,
-                             .at_us = state->now_us, .chain = state->chain};
+    return (record_header_t){.kind = RECORD_DECISIONS,
+                             .history = state->history,
+                             .epoch = state->epoch,
+                             .incarnation = state->owner,
+                             .seq = state->seq + 1,
+                             .seen = state->seq,
+                             .at_us = state->now_us,
+                             .chain = state->chain};
 }
 
-static verdict_t judged(position_t *state, const packed_t *record, int64_t log_time_us, record_reason_t *reason)
+static verdict_t judged(position_t *state, const packed_t *record, int64_t log_time_us,
+                        record_reason_t *reason)
 {
     record_header_t header;
     const uint8_t *body;
@@ -57,7 +69,8 @@ static verdict_t judged(position_t *state, const packed_t *record, int64_t log_t
     return verdict;
 }
 
-static void expect(position_t *state, packed_t record, int64_t log_time_us, verdict_t verdict, record_reason_t reason)
+static void expect(position_t *state, packed_t record, int64_t log_time_us, verdict_t verdict,
+                   record_reason_t reason)
 {
     position_t before = *state;
     record_reason_t why;
@@ -100,14 +113,20 @@ static position_t running(void)
 Test(record, the_header_is_frozen, .timeout = 10)
 {
     static const uint8_t golden[] = {
-        0xa1, 0xfe, 0x01, 0x03, 0x34, 0x12, 0x00, 0x00, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19,
-        0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03, 0x02, 0x01, 0x20, 0x21, 0x22, 0x23,
-        0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x2b, 0x2c, 0x2d, 0x2e, 0x2f, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13,
-        0x12, 0x11, 0x28, 0x27, 0x26, 0x25, 0x24, 0x23, 0x22, 0x21, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0x38, 0x37, 0x36, 0x35, 0x34, 0x33, 0x32, 0x31, 0x05, 0x00, 0x00, 0x00, 0x81, 0x62, 0xc9, 0xe7};
-    record_header_t header = {.kind = RECORD_DECISIONS, .partition = 0x1234, .epoch = 0x0102030405060708,
-                              .seq = 0x1112131415161718, .seen = 0x2122232425262728, .at_us = -1,
-                              .chain = 0x3132333435363738, .body_bytes = 5};
+        0xa1, 0xfe, 0x01, 0x03, 0x34, 0x12, 0x00, 0x00, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16,
+        0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f, 0x08, 0x07, 0x06, 0x05, 0x04, 0x03,
+        0x02, 0x01, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x2b, 0x2c,
+        0x2d, 0x2e, 0x2f, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, 0x28, 0x27, 0x26, 0x25,
+        0x24, 0x23, 0x22, 0x21, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x38, 0x37, 0x36,
+        0x35, 0x34, 0x33, 0x32, 0x31, 0x05, 0x00, 0x00, 0x00, 0x81, 0x62, 0xc9, 0xe7};
+    record_header_t header = {.kind = RECORD_DECISIONS,
+                              .partition = 0x1234,
+                              .epoch = 0x0102030405060708,
+                              .seq = 0x1112131415161718,
+                              .seen = 0x2122232425262728,
+                              .at_us = -1,
+                              .chain = 0x3132333435363738,
+                              .body_bytes = 5};
     record_header_t back;
     const uint8_t *body;
     record_reason_t reason;
@@ -154,21 +173,24 @@ Test(record, a_first_claim_gives_a_log_its_history, .timeout = 10)
     cr_assert_eq(state.seq, 0);
     cr_assert_eq(state.chain, hash64(0, claim.bytes, claim.n));
     /* And it is the only one that may: all readers must name the log the same. */
-    expect(&state, claim_of(history_b, bob, 1, 2, 0, 1000), INT64_MAX, VERDICT_IGNORE, REASON_OTHER_HISTORY);
+    expect(&state, claim_of(history_b, bob, 1, 2, 0, 1000), INT64_MAX, VERDICT_IGNORE,
+           REASON_OTHER_HISTORY);
 }
 
 Test(record, a_claim_without_a_history_is_ignored, .timeout = 10)
 {
     position_t state = {0};
 
-    expect(&state, claim_of(none, alice, 0, 1, 0, 0), INT64_MAX, VERDICT_IGNORE, REASON_OTHER_HISTORY);
+    expect(&state, claim_of(none, alice, 0, 1, 0, 0), INT64_MAX, VERDICT_IGNORE,
+           REASON_OTHER_HISTORY);
 }
 
 Test(record, a_claim_of_nobody_is_ignored, .timeout = 10)
 {
     position_t state = {0};
 
-    expect(&state, claim_of(history_a, none, 0, 1, 0, 0), INT64_MAX, VERDICT_IGNORE, REASON_NOT_OWNER);
+    expect(&state, claim_of(history_a, none, 0, 1, 0, 0), INT64_MAX, VERDICT_IGNORE,
+           REASON_NOT_OWNER);
 }
 
 Test(record, an_accepted_record_moves_seq_chain_time_and_crc, .timeout = 10)
@@ -265,7 +287,8 @@ Test(record, of_two_claims_for_one_epoch_the_first_wins, .timeout = 10)
     position_t state = running();
 
     accept(&state, claim_of(history_a, bob, 1, 2, 3, 3000));
-    expect(&state, claim_of(history_a, alice, 1, 2, 3, 3000), INT64_MAX, VERDICT_IGNORE, REASON_STALE_EPOCH);
+    expect(&state, claim_of(history_a, alice, 1, 2, 3, 3000), INT64_MAX, VERDICT_IGNORE,
+           REASON_STALE_EPOCH);
     cr_assert(hash_equal(&state.owner, &bob));
 }
 
@@ -273,15 +296,18 @@ Test(record, a_claim_that_skips_an_epoch_is_ignored, .timeout = 10)
 {
     position_t state = running();
 
-    expect(&state, claim_of(history_a, bob, 1, 3, 3, 3000), INT64_MAX, VERDICT_IGNORE, REASON_STALE_EPOCH);
-    expect(&state, claim_of(history_a, bob, 1, 1, 3, 3000), INT64_MAX, VERDICT_IGNORE, REASON_STALE_EPOCH);
+    expect(&state, claim_of(history_a, bob, 1, 3, 3, 3000), INT64_MAX, VERDICT_IGNORE,
+           REASON_STALE_EPOCH);
+    expect(&state, claim_of(history_a, bob, 1, 1, 3, 3000), INT64_MAX, VERDICT_IGNORE,
+           REASON_STALE_EPOCH);
 }
 
 Test(record, a_claim_continues_the_seq_and_moves_the_chain, .timeout = 10)
 {
     position_t state = running();
     uint64_t chain = state.chain;
-    packed_t claim = claim_of(history_a, bob, 1, 2, 2, 3000); /* bob had not read the last record yet */
+    packed_t claim =
+        claim_of(history_a, bob, 1, 2, 2, 3000); /* bob had not read the last record yet */
 
     accept(&state, claim);
     cr_assert_eq(state.seq, 3);
@@ -343,15 +369,18 @@ Test(record, a_log_that_does_not_start_with_its_first_claim_halts, .timeout = 10
     position_t other = running();
 
     expect(&state, packed(next_of(&other), NULL, 0), INT64_MAX, VERDICT_HALT, REASON_CUT_EPOCH);
-    expect(&state, claim_of(history_a, bob, 1, 2, 3, 3000), INT64_MAX, VERDICT_HALT, REASON_CUT_CLAIM);
+    expect(&state, claim_of(history_a, bob, 1, 2, 3, 3000), INT64_MAX, VERDICT_HALT,
+           REASON_CUT_CLAIM);
 }
 
 Test(record, a_claim_that_refers_to_an_unseen_epoch_halts, .timeout = 10)
 {
     position_t state = running();
 
-    expect(&state, claim_of(history_a, bob, 2, 3, 3, 3000), INT64_MAX, VERDICT_HALT, REASON_CUT_CLAIM);
-    expect(&state, claim_of(history_a, bob, UINT64_MAX, 0, 3, 3000), INT64_MAX, VERDICT_HALT, REASON_CUT_CLAIM);
+    expect(&state, claim_of(history_a, bob, 2, 3, 3, 3000), INT64_MAX, VERDICT_HALT,
+           REASON_CUT_CLAIM);
+    expect(&state, claim_of(history_a, bob, UINT64_MAX, 0, 3, 3000), INT64_MAX, VERDICT_HALT,
+           REASON_CUT_CLAIM);
 }
 
 Test(record, a_writer_that_saw_more_halts, .timeout = 10)
@@ -361,7 +390,8 @@ Test(record, a_writer_that_saw_more_halts, .timeout = 10)
 
     header.seen = state.seq + 1;
     expect(&state, packed(header, NULL, 0), INT64_MAX, VERDICT_HALT, REASON_CUT_SEEN);
-    expect(&state, claim_of(history_a, bob, 1, 2, state.seq + 1, 3000), INT64_MAX, VERDICT_HALT, REASON_CUT_SEEN);
+    expect(&state, claim_of(history_a, bob, 1, 2, state.seq + 1, 3000), INT64_MAX, VERDICT_HALT,
+           REASON_CUT_SEEN);
 }
 
 Test(record, a_writer_that_saw_more_but_is_not_acceptable_is_only_ignored, .timeout = 10)
@@ -396,7 +426,8 @@ Test(record, a_clock_more_than_a_minute_ahead_is_ignored, .timeout = 10)
 
     header.at_us = INT64_C(10000000) + RECORD_CLOCK_AHEAD_MAX_US + 1;
     expect(&state, packed(header, NULL, 0), 10000000, VERDICT_IGNORE, REASON_CLOCK);
-    expect(&state, claim_of(history_a, bob, 1, 2, 3, header.at_us), 10000000, VERDICT_IGNORE, REASON_CLOCK);
+    expect(&state, claim_of(history_a, bob, 1, 2, 3, header.at_us), 10000000, VERDICT_IGNORE,
+           REASON_CLOCK);
     header.at_us--;
     expect(&state, packed(header, NULL, 0), 10000000, VERDICT_ACCEPT, REASON_NONE);
 }
@@ -479,9 +510,12 @@ Test(record, an_unknown_version_kind_or_flag_halts, .timeout = 10)
     expect(&state, altered(record, 3, 5), INT64_MAX, VERDICT_HALT, REASON_UNKNOWN_VERSION);
     expect(&state, altered(record, 6, 1), INT64_MAX, VERDICT_HALT, REASON_UNKNOWN_VERSION);
     /* A kind with a body of another size than version 1 gives it. */
-    expect(&state, altered(record, 3, RECORD_CLAIM), INT64_MAX, VERDICT_HALT, REASON_UNKNOWN_VERSION);
-    expect(&state, altered(record, 3, RECORD_RELEASE), INT64_MAX, VERDICT_HALT, REASON_UNKNOWN_VERSION);
-    expect(&state, altered(record, 3, RECORD_TIME_RESET), INT64_MAX, VERDICT_HALT, REASON_UNKNOWN_VERSION);
+    expect(&state, altered(record, 3, RECORD_CLAIM), INT64_MAX, VERDICT_HALT,
+           REASON_UNKNOWN_VERSION);
+    expect(&state, altered(record, 3, RECORD_RELEASE), INT64_MAX, VERDICT_HALT,
+           REASON_UNKNOWN_VERSION);
+    expect(&state, altered(record, 3, RECORD_TIME_RESET), INT64_MAX, VERDICT_HALT,
+           REASON_UNKNOWN_VERSION);
     expect(&state, altered(record, 3, RECORD_DECISIONS), INT64_MAX, VERDICT_ACCEPT, REASON_NONE);
 }
 
@@ -489,5 +523,6 @@ Test(record, every_reason_has_a_name_of_its_own, .timeout = 10)
 {
     for (int i = 0; i < REASON__COUNT; i++)
         for (int k = 0; k < i; k++)
-            cr_assert_str_neq(record_reason_name((record_reason_t)i), record_reason_name((record_reason_t)k));
+            cr_assert_str_neq(record_reason_name((record_reason_t)i),
+                              record_reason_name((record_reason_t)k));
 }

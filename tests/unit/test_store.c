@@ -3,7 +3,7 @@
 
 #include "tests/unit/scratch.h"
 
-#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -52,14 +52,15 @@ static void erase(store_t *store, family_t family, const char *key)
     buffer_free(&batch);
 }
 
-static void expect_row(store_t *store, const store_snapshot_t *snapshot, family_t family, const char *key,
-                       const char *value)
+static void expect_row(store_t *store, const store_snapshot_t *snapshot, family_t family,
+                       const char *key, const char *value)
 {
     buffer_t found_value;
     bool found;
 
     buffer_init(&found_value, 1 << 20);
-    cr_assert_eq(store_get(store, snapshot, family, key, strlen(key), &found_value, &found, NULL), ERR_NONE);
+    cr_assert_eq(store_get(store, snapshot, family, key, strlen(key), &found_value, &found, NULL),
+                 ERR_NONE);
     cr_assert_eq(found, value != NULL, "%s", key);
     if (value != NULL) {
         cr_assert_eq(found_value.size, strlen(value));
@@ -78,7 +79,8 @@ static void expect_at(const store_cursor_t *cursor, const char *key)
     if (key == NULL)
         return;
     found = store_cursor_key(cursor, &n);
-    cr_assert(n == strlen(key) && memcmp(found, key, n) == 0, "at %.*s, not %s", (int)n, (const char *)found, key);
+    cr_assert(n == strlen(key) && memcmp(found, key, n) == 0, "at %.*s, not %s", (int)n,
+              (const char *)found, key);
 }
 
 static store_cursor_t *cursor_over(store_t *store, const char *lower, const char *upper)
@@ -92,7 +94,7 @@ Test(store, rows_are_there_after_it_was_closed_and_opened_again, .timeout = 60)
     store_t *store = opened(scratch.path);
 
     for (int family = 0; family < FAMILY__COUNT; family++) {
-        char value[16];
+        char value[32];
 
         (void)snprintf(value, sizeof value, "value %d", family);
         put(store, (family_t)family, "key", value, false);
@@ -101,7 +103,7 @@ Test(store, rows_are_there_after_it_was_closed_and_opened_again, .timeout = 60)
     cr_assert_null(store);
     store = opened(scratch.path);
     for (int family = 0; family < FAMILY__COUNT; family++) {
-        char value[16];
+        char value[32];
 
         (void)snprintf(value, sizeof value, "value %d", family);
         expect_row(store, NULL, (family_t)family, "key", value);
@@ -528,6 +530,69 @@ Test(store, a_failed_synced_write_ends_the_process_with_a_sentence, .timeout = 6
     scratch_remove(&scratch);
 }
 
+#define THREADS         4
+#define ROWS_PER_THREAD 100
+
+typedef struct {
+    store_t *store;
+    char name;
+} thread_t;
+
+static void *write_and_read(void *state)
+{
+    const thread_t *self = state;
+
+    for (int i = 0; i < ROWS_PER_THREAD; i++) {
+        store_snapshot_t *snapshot = store_snapshot_new(self->store);
+        char key[16];
+
+        (void)snprintf(key, sizeof key, "%c%04d", self->name, i);
+        put(self->store, FAMILY_STATE, key, key, true);
+        expect_row(self->store, NULL, FAMILY_STATE, key, key);
+        expect_row(self->store, snapshot, FAMILY_STATE, key, NULL);
+        store_snapshot_destroy(self->store, &snapshot);
+    }
+    return NULL;
+}
+
+static void check_threads(store_t *store)
+{
+    pthread_t threads[THREADS];
+    thread_t states[THREADS];
+    store_cursor_t *cursor;
+    int count = 0;
+
+    for (int i = 0; i < THREADS; i++) {
+        states[i] = (thread_t){store, (char)('a' + i)};
+        cr_assert_eq(pthread_create(&threads[i], NULL, write_and_read, &states[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++)
+        cr_assert_eq(pthread_join(threads[i], NULL), 0);
+    cursor = store_cursor_new(store, NULL, FAMILY_STATE, NULL, 0, NULL, 0);
+    for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor))
+        count++;
+    cr_assert_eq(count, THREADS * ROWS_PER_THREAD);
+    store_cursor_destroy(&cursor);
+}
+
+Test(store, threads_write_and_read_at_once, .timeout = 60)
+{
+    scratch_t scratch = scratch_new();
+    store_t *store = opened(scratch.path);
+
+    check_threads(store);
+    store_destroy(&store);
+    scratch_remove(&scratch);
+}
+
+Test(store_memory, threads_write_and_read_at_once, .timeout = 60)
+{
+    store_t *store = store_memory_new();
+
+    check_threads(store);
+    store_destroy(&store);
+}
+
 Test(store_memory, a_crash_forgets_what_was_not_synced, .timeout = 60)
 {
     store_t *store = store_memory_new();
@@ -570,8 +635,8 @@ static uint64_t next_random(uint64_t *state)
     return *state;
 }
 
-static void expect_same_rows(store_t *a, const store_snapshot_t *at_a, store_t *b, const store_snapshot_t *at_b,
-                             family_t family, bool backward)
+static void expect_same_rows(store_t *a, const store_snapshot_t *at_a, store_t *b,
+                             const store_snapshot_t *at_b, family_t family, bool backward)
 {
     store_cursor_t *left = store_cursor_new(a, at_a, family, NULL, 0, NULL, 0);
     store_cursor_t *right = store_cursor_new(b, at_b, family, NULL, 0, NULL, 0);
@@ -597,7 +662,8 @@ static void expect_same_rows(store_t *a, const store_snapshot_t *at_a, store_t *
     store_cursor_destroy(&right);
 }
 
-static void expect_same_place(store_t *a, store_t *b, family_t family, const uint8_t *key, size_t n, bool before)
+static void expect_same_place(store_t *a, store_t *b, family_t family, const uint8_t *key, size_t n,
+                              bool before)
 {
     store_cursor_t *cursors[] = {store_cursor_new(a, NULL, family, "\x10", 1, "\xe0", 1),
                                  store_cursor_new(b, NULL, family, "\x10", 1, "\xe0", 1)};
@@ -619,7 +685,8 @@ static void expect_same_place(store_t *a, store_t *b, family_t family, const uin
 Test(store_memory, equals_the_store_on_disk_under_random_operations, .timeout = 120)
 {
     const char *given = getenv("FEALTY_SEED");
-    uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : (uint64_t)getpid() * 2654435761u + 1;
+    uint64_t seed =
+        given != NULL ? strtoull(given, NULL, 10) : (uint64_t)getpid() * 2654435761u + 1;
     uint64_t random = seed == 0 ? 1 : seed;
     scratch_t scratch = scratch_new();
     store_t *disk = opened(scratch.path);

@@ -173,7 +173,8 @@ static int rows_left(store_t *store)
 
         (void)snprintf(key, sizeof key, "k%04d", i);
         buffer_init(&value, 1 << 20);
-        cr_assert_eq(store_get(store, NULL, FAMILY_STATE, key, strlen(key), &value, &found, NULL), ERR_NONE);
+        cr_assert_eq(store_get(store, NULL, FAMILY_STATE, key, strlen(key), &value, &found, NULL),
+                     ERR_NONE);
         count += found;
         buffer_free(&value);
     }

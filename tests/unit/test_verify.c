@@ -1,0 +1,469 @@
+/* test_verify.c - the proof of the books finds what was changed behind their back */
+#include "node/verify.h"
+
+#include "actors/message.h"
+#include "node/offline.h"
+#include "tests/unit/scratch.h"
+
+static scratch_t directory;
+static uint64_t alice, bob; /* accounts */
+static uint64_t purchase;   /* alice's first entry */
+static uuid16_t alice_id = {{1}}, bob_id = {{2}};
+static uint16_t alice_partition;
+
+static result_t told(offline_t *books, command_t *command, uint16_t partition)
+{
+    static buffer_t answer;
+    static result_t result;
+    err_t err = {0};
+
+    if (answer.max == 0)
+        buffer_init(&answer, 1 << 20);
+    buffer_reset(&answer);
+    cr_assert_eq(offline_command(books, partition, command, &answer, &err), ERR_NONE, "%s %s",
+                 err.field, err.text);
+    cr_assert_eq(result_decode(&result, answer.bytes, answer.size, NULL), ERR_NONE);
+    cr_assert_lt(result.status, 300, "%.*s", (int)result.error.n, result.error.bytes);
+    return result;
+}
+
+static uint64_t enrol(offline_t *books, const uuid16_t *customer)
+{
+    command_t command = {.kind = COMMAND_ENROL,
+                         .operation = OPERATION_ENROL,
+                         .customer = *customer,
+                         .program = 1,
+                         .points = 500,
+                         .rights = RIGHT_ADJUST};
+
+    return told(books, &command,
+                partition_of_slot(slot_of_customer(customer), offline_birth(books)->partitions))
+        .account;
+}
+
+static void make_books(void)
+{
+    offline_t *books = NULL;
+    err_t err = {0};
+
+    directory = scratch_new();
+    cr_assert_eq(offline_open(&books, directory.path, true, &err), ERR_NONE, "%s", err.text);
+    uint16_t partitions = offline_birth(books)->partitions;
+    command_t program = {.kind = COMMAND_DEFINE,
+                         .operation = OPERATION_DEFINE,
+                         .resource = RESOURCE_PROGRAM,
+                         .body =
+                             text_of("{\"name\":\"Club\",\"start_date\":\"2000-01-01T00:00:00Z\","
+                                     "\"end_date\":\"2099-01-01T00:00:00Z\"}")};
+
+    (void)told(books, &program, partitions);
+    while (partition_of_slot(slot_of_customer(&bob_id), partitions) ==
+           partition_of_slot(slot_of_customer(&alice_id), partitions))
+        bob_id.bytes[1]++; /* so that the transfer crosses partitions */
+    alice_partition = partition_of_slot(slot_of_customer(&alice_id), partitions);
+    alice = enrol(books, &alice_id);
+    bob = enrol(books, &bob_id);
+    for (int i = 0; i < 3; i++) {
+        command_t earn = {.kind = COMMAND_EARN,
+                          .operation = OPERATION_EARN,
+                          .customer = alice_id,
+                          .program = 1,
+                          .amount = (int128_t)(100 + i) * 1000000,
+                          .key = text_of(i == 0   ? "k0"
+                                         : i == 1 ? "k1"
+                                                  : "k2"),
+                          .key_hash = {{(uint8_t)i, 1}}};
+        result_t result = told(books, &earn, alice_partition);
+
+        if (i == 0)
+            purchase = result.entry;
+    }
+    command_t burn = {.kind = COMMAND_BURN,
+                      .operation = OPERATION_BURN,
+                      .customer = alice_id,
+                      .program = 1,
+                      .points = 550};
+    command_t transfer = {.kind = COMMAND_TRANSFER,
+                          .operation = OPERATION_TRANSFER,
+                          .customer = alice_id,
+                          .program = 1,
+                          .to_customer = bob_id,
+                          .points = 25};
+    (void)told(books, &burn, alice_partition);
+    (void)told(books, &transfer, alice_partition);
+    offline_close(&books);
+}
+
+static void remove_books(void)
+{
+    scratch_remove(&directory);
+}
+
+TestSuite(verify, .init = make_books, .fini = remove_books, .timeout = 120);
+
+/* Runs the whole proof; the first sentence goes to `sentence`. */
+static uint64_t faults(char sentence[400])
+{
+    verify_t *books = memory_zalloc(sizeof *books);
+    birth_t *birth = memory_zalloc(sizeof *birth);
+    store_t *store = NULL;
+    store_config_t config;
+    bool found = false;
+    err_t err = {0};
+
+    store_config_default(&config);
+    config.directory = directory.path;
+    config.read_only = true;
+    cr_assert_eq(store_open(&store, &config, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(genesis_load(store, birth, &found, NULL), ERR_NONE);
+    cr_assert(found);
+    verify_init(books, store, birth);
+    for (uint16_t partition = 0; partition <= birth->partitions; partition++)
+        cr_assert_eq(verify_partition(books, partition, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(verify_pairs(books, &err), ERR_NONE, "%s", err.text);
+    verify_whole(books);
+    uint64_t wrong = books->wrong;
+    memcpy(sentence, books->shown[0], 400);
+    verify_free(books);
+    store_destroy(&store);
+    free(books);
+    free(birth);
+    return wrong;
+}
+
+static store_t *open_for_tampering(void)
+{
+    store_t *store = NULL;
+    store_config_t config;
+    err_t err = {0};
+
+    store_config_default(&config);
+    config.directory = directory.path;
+    cr_assert_eq(store_open(&store, &config, &err), ERR_NONE, "%s", err.text);
+    return store;
+}
+
+static void write_batch(store_t *store, buffer_t *batch)
+{
+    batch_part_t part = {batch->bytes, batch->size};
+
+    cr_assert_not(batch->failed);
+    cr_assert_eq(store_write(store, &part, 1, true, NULL), ERR_NONE);
+    buffer_free(batch);
+}
+
+static void write_row(store_t *store, family_t family, const uint8_t *key, size_t key_bytes,
+                      const buffer_t *value)
+{
+    buffer_t batch;
+
+    buffer_init(&batch, 1 << 20);
+    if (value == NULL)
+        batch_delete(&batch, family, key, key_bytes);
+    else
+        batch_put(&batch, family, key, key_bytes, value->bytes, value->size);
+    write_batch(store, &batch);
+}
+
+static void check_finds(const char *words)
+{
+    char sentence[400];
+    uint64_t wrong = faults(sentence);
+
+    cr_assert_gt(wrong, 0, "nothing was found; expected: %s", words);
+    cr_assert_not_null(strstr(sentence, words), "%s", sentence);
+}
+
+static void change_account(void (*change)(account_t *account))
+{
+    static account_t account;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    buffer_t scratch;
+    bool found = false;
+
+    buffer_init(&scratch, 1 << 20);
+    cr_assert_eq(
+        rows_account(store, NULL, alice_partition, &alice_id, 1, &account, &scratch, &found, NULL),
+        ERR_NONE);
+    cr_assert(found);
+    change(&account);
+    buffer_reset(&scratch);
+    account_encode(&account, &scratch);
+    write_row(store, FAMILY_STATE, key, key_account(key, alice_partition, &alice_id, 1), &scratch);
+    buffer_free(&scratch);
+    store_destroy(&store);
+}
+
+static void change_entry(void (*change)(entry_t *entry))
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    buffer_t scratch, row;
+    entry_t entry;
+    bool found = false;
+
+    buffer_init(&scratch, 1 << 20);
+    buffer_init(&row, 1 << 20);
+    cr_assert_eq(rows_entry(store, NULL, alice_partition, purchase, &entry, &scratch, &found, NULL),
+                 ERR_NONE);
+    cr_assert(found);
+    change(&entry);
+    entry_encode(&entry, &row);
+    write_row(store, FAMILY_ENTRY, key, key_entry(key, alice_partition, id_sequence(purchase)),
+              &row);
+    buffer_free(&scratch);
+    buffer_free(&row);
+    store_destroy(&store);
+}
+
+Test(verify, says_that_untouched_books_hold)
+{
+    char sentence[400];
+
+    cr_assert_eq(faults(sentence), 0, "%s", sentence);
+}
+
+static void add_to_balance(account_t *account)
+{
+    account->available++;
+    account->lots[0].active++;
+    account->lots[0].original++;
+}
+
+Test(verify, finds_a_balance_that_is_not_the_sum_of_its_entries)
+{
+    change_account(add_to_balance);
+    check_finds("its entries add up to");
+}
+
+static void take_from_a_lot(account_t *account)
+{
+    account->lots[0].active--;
+}
+
+Test(verify, finds_a_lot_that_lost_a_point)
+{
+    change_account(take_from_a_lot);
+    check_finds("its lots hold");
+}
+
+static void raise_lifetime(account_t *account)
+{
+    account->earned++;
+}
+
+Test(verify, finds_a_lifetime_total_that_no_entries_give)
+{
+    change_account(raise_lifetime);
+    check_finds("entries give");
+}
+
+static void pretend_transit(account_t *account)
+{
+    account->in_transit = 5;
+}
+
+Test(verify, finds_points_in_transit_that_no_transfer_carries)
+{
+    change_account(pretend_transit);
+    check_finds("in transit");
+}
+
+static void change_date(entry_t *entry)
+{
+    entry->effective_us--;
+}
+
+Test(verify, finds_a_past_posting_whose_date_was_changed)
+{
+    change_entry(change_date);
+    check_finds("hash chain");
+}
+
+static void change_delta(entry_t *entry)
+{
+    entry->delta += 7;
+}
+
+Test(verify, finds_an_entry_that_shows_other_points_than_it_posted)
+{
+    change_entry(change_delta);
+    check_finds("entries give");
+}
+
+static void change_nothing_that_counts(entry_t *entry)
+{
+    entry->description = text_of("erased");
+    entry->version++;
+}
+
+Test(verify, accepts_a_description_that_was_edited)
+{
+    char sentence[400];
+
+    change_entry(change_nothing_that_counts);
+    cr_assert_eq(faults(sentence), 0, "%s", sentence);
+}
+
+Test(verify, finds_a_missing_entry)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+
+    write_row(store, FAMILY_ENTRY, key, key_entry(key, alice_partition, id_sequence(purchase)),
+              NULL);
+    store_destroy(&store);
+    check_finds("is missing");
+}
+
+Test(verify, finds_an_entry_that_no_account_knows)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    buffer_t row;
+    entry_t orphan = {.id = id_make(id_slot(alice), 5000),
+                      .account = alice,
+                      .customer = alice_id,
+                      .program = 1,
+                      .type = ENTRY_EARN,
+                      .hidden = true,
+                      .recorded_us = INT64_MAX / 2,
+                      .effective_us = 1};
+
+    buffer_init(&row, 1 << 16);
+    entry_encode(&orphan, &row);
+    write_row(store, FAMILY_ENTRY, key, key_entry(key, alice_partition, 5000), &row);
+    buffer_free(&row);
+    store_destroy(&store);
+    check_finds("do not lead to it");
+}
+
+Test(verify, finds_an_account_whose_id_leads_nowhere)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+
+    write_row(store, FAMILY_STATE, key, key_account_id(key, alice_partition, alice), NULL);
+    store_destroy(&store);
+    check_finds("cannot be found by its id");
+}
+
+Test(verify, finds_a_lot_row_that_no_account_counts)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    lot_t lot = {.id = purchase, .original = 5, .active = 5};
+    buffer_t row;
+
+    buffer_init(&row, 1 << 16);
+    lot_encode(&lot, &row);
+    write_row(store, FAMILY_STATE, key, key_lot(key, alice_partition, alice, &lot), &row);
+    buffer_free(&row);
+    store_destroy(&store);
+    check_finds("lots in rows of their own");
+}
+
+Test(verify, finds_a_wrong_checkpoint)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    buffer_t row;
+    checkpoint_t checkpoint;
+    bool found = false;
+    size_t key_bytes = key_checkpoint(key, alice_partition);
+
+    buffer_init(&row, 1 << 16);
+    cr_assert_eq(store_get(store, NULL, FAMILY_STATE, key, key_bytes, &row, &found, NULL),
+                 ERR_NONE);
+    cr_assert(found);
+    cr_assert_eq(checkpoint_decode(&checkpoint, row.bytes, row.size, NULL), ERR_NONE);
+    checkpoint.accounts++;
+    buffer_reset(&row);
+    checkpoint_encode(&checkpoint, &row);
+    write_row(store, FAMILY_STATE, key, key_bytes, &row);
+    buffer_free(&row);
+    store_destroy(&store);
+    check_finds("its checkpoint says");
+}
+
+Test(verify, finds_a_counter_that_is_not_the_sum_of_its_day)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    size_t key_bytes = key_tag(key, alice_partition, 'C');
+    store_cursor_t *cursor = store_cursor_new(store, NULL, FAMILY_STATE, key, key_bytes, NULL, 0);
+    counter_t counter;
+    buffer_t row;
+    size_t n;
+
+    buffer_init(&row, 1 << 16);
+    store_cursor_first(cursor);
+    cr_assert(store_cursor_valid(cursor));
+    const uint8_t *found = store_cursor_key(cursor, &key_bytes);
+    cr_assert_eq(found[2], 'C');
+    memcpy(key, found, key_bytes);
+    const uint8_t *value = store_cursor_value(cursor, &n);
+    cr_assert_eq(counter_decode(&counter, value, n, NULL), ERR_NONE);
+    store_cursor_destroy(&cursor);
+    counter.sum++;
+    counter_encode(&counter, &row);
+    write_row(store, FAMILY_STATE, key, key_bytes, &row);
+    buffer_free(&row);
+    store_destroy(&store);
+    check_finds("its counter says");
+}
+
+Test(verify, finds_a_stored_answer_that_contradicts_its_entry)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    hash_t hash = {{0, 1}};
+    size_t key_bytes = key_idempotency(key, alice_partition, &alice_id, OPERATION_EARN, &hash);
+    buffer_t row, answer, again;
+    key_row_t known;
+    result_t result;
+    bool found = false;
+
+    buffer_init(&row, 1 << 16);
+    buffer_init(&answer, 1 << 16);
+    buffer_init(&again, 1 << 16);
+    cr_assert_eq(store_get(store, NULL, FAMILY_KEY, key, key_bytes, &row, &found, NULL), ERR_NONE);
+    cr_assert(found);
+    cr_assert_eq(key_row_decode(&known, row.bytes, row.size, NULL), ERR_NONE);
+    cr_assert_eq(result_decode(&result, known.result.bytes, known.result.n, NULL), ERR_NONE);
+    result.balance_after++;
+    result_encode(&result, &answer);
+    known.result = (text_t){(const char *)answer.bytes, answer.size};
+    key_row_encode(&known, &again);
+    write_row(store, FAMILY_KEY, key, key_bytes, &again);
+    buffer_free(&row);
+    buffer_free(&answer);
+    buffer_free(&again);
+    store_destroy(&store);
+    check_finds("its stored answer says");
+}
+
+Test(verify, finds_a_receiver_that_forgot_a_message)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_t *store = open_for_tampering();
+    uint16_t bob_partition = partition_of_slot(id_slot(bob), 16);
+    size_t key_bytes = key_pair_in(key, bob_partition, alice_partition);
+    buffer_t row;
+    pair_in_t pair;
+    bool found = false;
+
+    buffer_init(&row, 1 << 16);
+    cr_assert_eq(store_get(store, NULL, FAMILY_STATE, key, key_bytes, &row, &found, NULL),
+                 ERR_NONE);
+    cr_assert(found);
+    cr_assert_eq(pair_in_decode(&pair, row.bytes, row.size, NULL), ERR_NONE);
+    pair.seq += 10;
+    buffer_reset(&row);
+    pair_in_encode(&pair, &row);
+    write_row(store, FAMILY_STATE, key, key_bytes, &row);
+    buffer_free(&row);
+    store_destroy(&store);
+    check_finds("has applied");
+}
