@@ -32,7 +32,9 @@ CC_fuzz       = $(FUZZ_CC)
 SOURCES   := $(foreach folder,$(FOLDERS),$(sort $(wildcard $(folder)/*.c)))
 MAIN      := node/main.c
 UNITS     := $(sort $(wildcard tests/unit/*.c))
-THREADS   := $(basename $(notdir $(sort $(wildcard tests/threads/*.c))))
+# Bodies that unit tests run too.
+BODIES    := $(sort $(wildcard tests/threads/*_bodies.c))
+THREADS   := $(basename $(notdir $(filter-out $(BODIES),$(sort $(wildcard tests/threads/*.c)))))
 ASSUMED   := $(basename $(notdir $(sort $(wildcard tests/assume/*.c))))
 FUZZERS   := $(basename $(notdir $(sort $(wildcard tests/fuzz/*.c))))
 SIMULATED := $(sort $(wildcard tests/sim/*.c))
@@ -43,11 +45,10 @@ FORMATTED := $(foreach folder,$(FOLDERS) bench tests/unit tests/threads tests/as
                $(sort $(wildcard $(folder)/*.c) $(wildcard $(folder)/*.h)))
 
 # The programs that `make test` needs; tests/run.py runs them.
-TEST_PROGRAMS := build/fealty build/asan/fealty \
+TEST_PROGRAMS := build/fealty build/asan/fealty build/tsan/fealty \
                  $(if $(UNITS),build/unit build/asan/unit) \
                  $(addprefix build/assume/,$(ASSUMED)) \
                  $(addprefix build/tsan/threads/,$(THREADS)) \
-                 $(if $(wildcard tests/threads/*.c tests/cluster/*.py),build/tsan/fealty) \
                  $(addprefix build/fuzz/,$(FUZZERS)) \
                  build/shims/clock.so \
                  $(if $(wildcard tests/sim/main.c),build/sim)
@@ -125,8 +126,7 @@ tidy: deps-check
 	    '$(CLANG_TIDY) --quiet "$$@" -- -std=c11 -D_GNU_SOURCE -I. 2>build/tidy.$$$$ || { cat build/tidy.$$$$; exit 255; }' tidy
 
 sanitizers: deps-test
-	@$(MAKE) --no-print-directory -j$(JOBS) build/asan/fealty build/tsan/fealty build/asan/unit \
-	    $(addprefix build/tsan/threads/,$(THREADS))
+	@$(MAKE) --no-print-directory -j$(JOBS) test-programs
 	@python3 tests/run.py --no-build sanitizers
 
 # V=1 shows whole commands.
@@ -151,8 +151,8 @@ build/obj/$(1)/fealty.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(filter-out $$(MAI
 	@rm -f $$@
 	$$(Q)ar qcs $$@ $$^
 
-# Parts of the benchmark and of the simulation that unit tests use.
-build/obj/$(1)/parts.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(BENCH_PARTS) $$(SIM_PARTS))
+# Parts of the benchmark, the simulation and the threaded tests that several programs use.
+build/obj/$(1)/parts.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(BENCH_PARTS) $$(SIM_PARTS) $$(BODIES))
 	@rm -f $$@
 	$$(Q)ar qcs $$@ $$^
 endef

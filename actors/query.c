@@ -7,8 +7,8 @@
 
 #define RECONCILIATION_VERSION 1
 #define RECONCILIATION_FIELDS  7
-#define REQUEST_ROWS_MAX 100
-#define KEY_OF_REQUEST_BYTES (2 + 1 + UUID_BYTES + 1 + HASH_BYTES)
+#define REQUEST_ROWS_MAX       100
+#define KEY_OF_REQUEST_BYTES   (2 + 1 + UUID_BYTES + 1 + HASH_BYTES)
 
 static errcode_t dispatch(query_state_t *self, err_t *err);
 static errcode_t query_account(query_state_t *self, err_t *err);

@@ -16,7 +16,8 @@ typedef struct {
     uint32_t program; /* 0 = all */
     uint8_t type;     /* 0 = all */
     bool hidden;      /* those too */
-    const catalogue_t *catalogue; /* borrowed; entries of programs that it does not have fall out. NULL: they stay */
+    const catalogue_t *
+        catalogue; /* borrowed; entries of programs that it does not have fall out. NULL: they stay */
     int64_t from_us, until_us;
 } entry_filter_t;
 

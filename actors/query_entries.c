@@ -59,14 +59,13 @@ static entry_filter_t filter_of(const query_state_t *self)
     const query_t *query = self->query;
     bool timed = query_has(self, QUERY_BY_TIME);
 
-    return (entry_filter_t){.program = query->program,
-                            .type = query->entry_type,
-                            .hidden = query_has(self, QUERY_DELETED),
-                            .catalogue =
-                                query_has(self, QUERY_DELETED) ? NULL : self->context->catalogue,
-                            .from_us = timed && query->from_us != 0 ? query->from_us : INT64_MIN,
-                            .until_us =
-                                timed && query->until_us != 0 ? query->until_us : INT64_MAX};
+    return (entry_filter_t){
+        .program = query->program,
+        .type = query->entry_type,
+        .hidden = query_has(self, QUERY_DELETED),
+        .catalogue = query_has(self, QUERY_DELETED) ? NULL : self->context->catalogue,
+        .from_us = timed && query->from_us != 0 ? query->from_us : INT64_MIN,
+        .until_us = timed && query->until_us != 0 ? query->until_us : INT64_MAX};
 }
 
 /* Where the entries of the account, or of all accounts of the customer, begin. Entries of deleted accounts stay, those

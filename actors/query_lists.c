@@ -32,8 +32,9 @@ static errcode_t list_accounts_of(query_state_t *self, bool newest_first, err_t 
         query_cursor(self, FAMILY_STATE, prefix,
                      key_accounts_of(prefix, self->partition, &self->query->customer));
     buffer_t gathered;
-    place_t *places = NULL;
-    size_t capacity = 0;
+    size_t capacity = 16;
+    size_t count = 0;
+    place_t *places = memory_alloc(capacity * sizeof *places);
     errcode_t rc = ERR_NONE;
 
     buffer_init(&gathered, self->rows.max);
@@ -46,26 +47,27 @@ static errcode_t list_accounts_of(query_state_t *self, bool newest_first, err_t 
         rc = account_decode(&account, value, n, err);
         if (rc != ERR_NONE || !account_matches(self, &account))
             continue;
-        if (self->count == ACCOUNTS_OF_CUSTOMER_MAX) {
+        if (count == ACCOUNTS_OF_CUSTOMER_MAX) {
             rc = err_set(err, ERR_INVALID, "the customer has more than %d accounts; name a program",
                          ACCOUNTS_OF_CUSTOMER_MAX);
             break;
         }
-        if (self->count == capacity) {
-            capacity = capacity == 0 ? 16 : capacity * 2;
+        if (count == capacity) {
+            capacity *= 2;
             places = memory_realloc(places, capacity * sizeof *places);
         }
-        places[self->count++] = (place_t){account.id, gathered.size, n};
+        places[count++] = (place_t){account.id, gathered.size, n};
         buffer_append(&gathered, value, n);
     }
     if (rc == ERR_NONE)
         rc = store_cursor_error(cursor, err);
     if (rc == ERR_NONE && gathered.failed)
         self->rows.failed = true; /* query_run() says so */
-    if (rc == ERR_NONE && !gathered.failed && self->count > 0) {
-        qsort(places, (size_t)self->count, sizeof *places, by_id);
-        for (uint64_t i = self->skip; i < self->count && self->row_count < self->limit; i++) {
-            const place_t *place = &places[newest_first ? self->count - 1 - i : i];
+    if (rc == ERR_NONE && !gathered.failed) {
+        self->count = count;
+        qsort(places, count, sizeof *places, by_id);
+        for (size_t i = (size_t)self->skip; i < count && self->row_count < self->limit; i++) {
+            const place_t *place = &places[newest_first ? count - 1 - i : i];
 
             query_add(self, gathered.bytes + place->at, place->n);
         }

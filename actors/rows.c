@@ -537,8 +537,8 @@ errcode_t rows_account_by_id(store_t *store, const store_snapshot_t *snapshot, u
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
     size_t key_bytes = key_account_id(key, partition, account);
-    uuid16_t customer;
-    uint32_t program;
+    uuid16_t customer = {{0}};
+    uint32_t program = 0;
     errcode_t rc;
 
     buffer_reset(scratch);
@@ -553,7 +553,8 @@ errcode_t rows_account_by_id(store_t *store, const store_snapshot_t *snapshot, u
         return rc;
     /* Its customer enrolled again after it was deleted: the old row moved aside. */
     buffer_reset(scratch);
-    rc = store_get(store, snapshot, FAMILY_STATE, key, key_retired(key, partition, account), scratch, found, err);
+    rc = store_get(store, snapshot, FAMILY_STATE, key, key_retired(key, partition, account),
+                   scratch, found, err);
     if (rc == ERR_NONE && *found)
         rc = account_decode(out, scratch->bytes, scratch->size, err);
     if (rc == ERR_NONE && (!*found || out->id != account))

@@ -10,6 +10,7 @@
 #include "http/batch_input.h"
 #include "http/idempotency.h"
 #include "http/points_command.h"
+#include "http/word.h"
 
 #include <civetweb.h>
 #include <pthread.h>
@@ -17,18 +18,21 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define WINDOW 1024
-#define LINES_MAX 100000
-#define LINE_BYTES_MAX (1024 * 1024)
-#define BODY_BYTES_MAX (64u * 1024u * 1024u)
-#define STREAMS_MAX 16
-#define FLUSH_BYTES (32 * 1024)
+#define WINDOW_MAX 1024
+#define WINDOW_MIN 16
+#define LINE_BYTES_LIKELY \
+    64 /* a line is hardly shorter: a body of known length needs no larger window */
+#define LINES_MAX        100000
+#define LINE_BYTES_MAX   (1024 * 1024)
+#define BODY_BYTES_MAX   (64u * 1024u * 1024u)
+#define STREAMS_MAX      128
+#define FLUSH_BYTES      (32 * 1024)
 #define CHUNK_HEAD_BYTES 10 /* eight hex digits, CR, LF */
-#define GRACE_US 200000
-#define OPERATIONS 4
+#define GRACE_US         200000
+#define OPERATIONS       4
 
 static const struct {
-    uint8_t     operation;
+    uint8_t operation;
     const char *name;
     const char *permission;
 } operations[OPERATIONS] = {{OPERATION_EARN, "earn", "account.earn"},
@@ -38,73 +42,87 @@ static const struct {
 
 /* A line that waits for its answer, or that has one without asking anybody. */
 typedef struct {
-    uint32_t   line;
+    uint32_t line;
     request_t *request; /* owned; NULL: refused here */
-    uint16_t   partition;
-    err_t      err;     /* of a line that was refused here, or whose request could not be sent */
-    int        status;  /* 0: by err; else a D with err.text */
+    uint16_t partition;
+    int status; /* 0: by err; else a D with err's text */
+    err_t *err; /* owned; of a line that was refused here, or whose request could not be sent */
 } slot_t;
 
 /* A transfer under way, by who gets the points. */
 typedef struct {
     uint32_t slot; /* counted from the first */
     uint16_t partition;
-    party_t  party;
+    party_t party;
 } receiver_t;
 
 typedef struct {
-    call_t         *call;
-    exchange_t     *exchange;
-    bool            may[OPERATIONS];
-    uint32_t        rights;
-    arena_t         arena;    /* reader: of one line */
-    buffer_t        scratch;  /* reader */
-    buffer_t        encoded;  /* reader */
-    receiver_t      receivers[WINDOW]; /* reader */
-    size_t          receiver_count;
-    buffer_t        out;      /* writer: a chunk */
-    waiter_t        waiter;   /* writer */
-    pthread_mutex_t mutex;    /* protects first, next, done, broken */
-    pthread_cond_t  more;     /* for the writer: a slot or the end */
-    pthread_cond_t  room;     /* for the reader: a slot was answered */
-    uint32_t        first;    /* slots answered so far */
-    uint32_t        next;     /* slots taken so far */
-    bool            done;     /* no slot will follow */
-    bool            broken;   /* the client takes no more */
-    slot_t          slots[WINDOW];
+    call_t *call;
+    exchange_t *exchange;
+    bool may[OPERATIONS];
+    uint32_t rights;
+    arena_t arena;         /* reader: of one line */
+    buffer_t scratch;      /* reader */
+    buffer_t encoded;      /* reader */
+    receiver_t *receivers; /* owned, made at the first transfer; reader */
+    size_t receiver_count;
+    buffer_t out;          /* writer: a chunk */
+    buffer_t body;         /* writer: of one line */
+    atomic_uint work;      /* raised: a request was completed */
+    pthread_mutex_t mutex; /* protects first, next, done, broken */
+    pthread_cond_t more;   /* for the writer: a slot or the end */
+    pthread_cond_t room;   /* for the reader: a slot was answered */
+    uint32_t first;        /* slots answered so far */
+    uint32_t next;         /* slots taken so far */
+    bool done;             /* no slot will follow */
+    bool broken;           /* the client takes no more */
+    uint32_t window;
+    slot_t slots[]; /* window */
 } batch_t;
 
-static void   run_batch(exchange_t *self);
-static void   read_lines(batch_t *self);
-static bool   take_line(void *batch, uint32_t number, text_t line);
-static bool   post_line(batch_t *self, slot_t *slot, text_t line);
-static bool   read_command(batch_t *self, slot_t *slot, text_t line, command_t *command);
-static void   wait_for_transfers(batch_t *self, const party_t *party, uint16_t partition);
-static void   refuse(slot_t *slot, int status, const char *text);
+static void run_batch(exchange_t *self);
+static void read_lines(batch_t *self);
+static bool take_line(void *batch, uint32_t number, text_t line);
+static bool post_line(batch_t *self, slot_t *slot, text_t line);
+static bool read_command(batch_t *self, slot_t *slot, text_t line, command_t *command);
+static void wait_for_transfers(batch_t *self, const party_t *party, uint16_t partition);
+static void refuse(slot_t *slot, int status, const char *text);
+static err_t *slot_error(slot_t *slot);
 static slot_t *slot_take(batch_t *self, uint32_t line);
-static void   slot_publish(batch_t *self);
-static void   wait_for_room(batch_t *self);
-static bool   is_broken(batch_t *self);
-static void  *write_answers(void *batch);
-static void   wait_for_answer(batch_t *self, slot_t *slot);
-static void   answer_line(batch_t *self, slot_t *slot);
-static void   flush(batch_t *self);
+static void slot_publish(batch_t *self);
+static void wait_for_room(batch_t *self);
+static bool is_broken(batch_t *self);
+static void on_complete(request_t *request, void *context);
+static void *write_answers(void *batch);
+static void wait_for_answer(batch_t *self, slot_t *slot);
+static void answer_line(batch_t *self, slot_t *slot);
+static void flush(batch_t *self);
 
 const route_t batch_routes[] = {
     {METHOD_POST, "/api/loyalty/v1/services/points/batch/", run_batch, NULL, BODY_BYTES_MAX,
      ROUTE_STREAM | ROUTE_NO_DEADLINE, FAMILY_SERVICE, NULL},
-    {METHOD_POST, "/api/loyalty/v1/points/batch/", run_batch, NULL, BODY_BYTES_MAX, ROUTE_STREAM | ROUTE_NO_DEADLINE,
-     FAMILY_SERVICE, NULL},
+    {METHOD_POST, "/api/loyalty/v1/points/batch/", run_batch, NULL, BODY_BYTES_MAX,
+     ROUTE_STREAM | ROUTE_NO_DEADLINE, FAMILY_SERVICE, NULL},
 };
 const size_t batch_route_count = COUNT_OF(batch_routes);
 
+static uint32_t window_for(const call_t *call)
+{
+    int64_t lines = call->head.content_length / LINE_BYTES_LIKELY;
+
+    if (call->head.chunked || lines > WINDOW_MAX)
+        return WINDOW_MAX;
+    return lines < WINDOW_MIN ? WINDOW_MIN : (uint32_t)lines;
+}
+
 static void run_batch(exchange_t *self)
 {
-    call_t        *call = call_of(self);
+    call_t *call = call_of(self);
     http_server_t *server = call->server;
-    batch_t       *batch = NULL;
-    pthread_t      writer;
-    err_t          err;
+    batch_t *batch = NULL;
+    pthread_t writer;
+    uint32_t window;
+    err_t err;
 
     if (call->head.content_length > (int64_t)BODY_BYTES_MAX) {
         exchange_detail(self, 413, "the body is too large");
@@ -115,7 +133,9 @@ static void run_batch(exchange_t *self)
         exchange_error(self, &err);
         goto leave;
     }
-    batch = memory_zalloc(sizeof *batch);
+    window = window_for(call);
+    batch = memory_zalloc(sizeof *batch + window * sizeof batch->slots[0]);
+    batch->window = window;
     batch->call = call;
     batch->exchange = self;
     for (int i = 0; i < OPERATIONS; i++)
@@ -125,7 +145,7 @@ static void run_batch(exchange_t *self)
     buffer_init(&batch->scratch, 4 * LINE_BYTES_MAX);
     buffer_init(&batch->encoded, 4 * LINE_BYTES_MAX);
     buffer_init(&batch->out, 4 * LINE_BYTES_MAX);
-    waiter_init(&batch->waiter);
+    buffer_init(&batch->body, LINE_BYTES_MAX);
     INVARIANT(pthread_mutex_init(&batch->mutex, NULL) == 0);
     INVARIANT(pthread_cond_init(&batch->more, NULL) == 0);
     INVARIANT(pthread_cond_init(&batch->room, NULL) == 0);
@@ -144,10 +164,12 @@ free_batch:
     pthread_cond_destroy(&batch->room);
     pthread_cond_destroy(&batch->more);
     pthread_mutex_destroy(&batch->mutex);
+    buffer_free(&batch->body);
     buffer_free(&batch->out);
     buffer_free(&batch->encoded);
     buffer_free(&batch->scratch);
     arena_free(&batch->arena);
+    free(batch->receivers);
     free(batch);
 leave:
     atomic_fetch_sub(&server->streams, 1);
@@ -163,8 +185,8 @@ static void read_lines(batch_t *self)
                            .bytes_max = BODY_BYTES_MAX,
                            .take = take_line,
                            .context = self};
-    const char   *fault = NULL;
-    int           status;
+    const char *fault = NULL;
+    int status;
 
     body_continue(self->call);
     status = batch_input_read(&input, &fault);
@@ -186,7 +208,7 @@ static void read_lines(batch_t *self)
 static bool take_line(void *batch, uint32_t number, text_t line)
 {
     batch_t *self = batch;
-    slot_t  *slot = slot_take(self, number);
+    slot_t *slot = slot_take(self, number);
 
     if (slot == NULL)
         return false;
@@ -202,8 +224,9 @@ static bool take_line(void *batch, uint32_t number, text_t line)
 static bool post_line(batch_t *self, slot_t *slot, text_t line)
 {
     exchange_t *exchange = self->exchange;
-    command_t   command;
-    int64_t     until;
+    command_t command;
+    int64_t until;
+    err_t err;
 
     if (!read_command(self, slot, line, &command))
         return false;
@@ -214,29 +237,38 @@ static bool post_line(batch_t *self, slot_t *slot, text_t line)
     buffer_reset(&self->encoded);
     command_encode(&command, &self->encoded);
     if (self->encoded.failed) {
-        err_set(&slot->err, ERR_TOO_LARGE, NULL);
+        err_set(slot_error(slot), ERR_TOO_LARGE, NULL);
         return false;
     }
     slot->request = request_new(slot->partition, self->encoded.bytes, self->encoded.size, until);
-    waiter_watch(&self->waiter, slot->request);
-    while (router_post(exchange->router, slot->request, &slot->err) != ERR_NONE) {
-        if (slot->err.code == ERR_OVERLOADED && router_now_us(exchange->router) < until && !is_broken(self)) {
+    slot->request->done = on_complete;
+    slot->request->context = self;
+    while (router_post(exchange->router, slot->request, &err) != ERR_NONE) {
+        if (err.code == ERR_OVERLOADED && router_now_us(exchange->router) < until &&
+            !is_broken(self)) {
             /* The mailbox is full, with our own lines as likely as not: let some be answered first. */
             wait_for_room(self);
             continue;
         }
         request_release(slot->request);
         slot->request = NULL;
+        *slot_error(slot) = err;
         return false;
     }
     if (command.operation == OPERATION_TRANSFER) {
-        receiver_t *receiver = &self->receivers[self->receiver_count++];
+        receiver_t *receiver;
 
+        if (self->receivers == NULL)
+            self->receivers = memory_alloc(self->window * sizeof *self->receivers);
+        receiver = &self->receivers[self->receiver_count++];
         *receiver = (receiver_t){.slot = self->next,
-                                 .party = {.found = true, .account = command.to_account, .customer = command.to_customer}};
-        receiver->partition = command.to_account != 0
-                                  ? router_partition_of_id(exchange->router, command.to_account)
-                                  : router_partition_of_customer(exchange->router, &command.to_customer);
+                                 .party = {.found = true,
+                                           .account = command.to_account,
+                                           .customer = command.to_customer}};
+        receiver->partition =
+            command.to_account != 0
+                ? router_partition_of_id(exchange->router, command.to_account)
+                : router_partition_of_customer(exchange->router, &command.to_customer);
     }
     return true;
 }
@@ -244,44 +276,50 @@ static bool post_line(batch_t *self, slot_t *slot, text_t line)
 /* Everything up to the command; false: slot->err or slot->status says why not. */
 static bool read_command(batch_t *self, slot_t *slot, text_t line, command_t *command)
 {
-    router_t     *router = self->exchange->router;
-    json_t       *body;
+    router_t *router = self->exchange->router;
+    json_t *body;
     const json_t *name;
-    party_t       party;
-    size_t        i;
+    party_t party;
+    size_t i;
+    err_t err;
 
-    if (json_parse(&body, &self->arena, line.bytes, line.n, &slot->err) != ERR_NONE) {
-        slot->err.code = ERR_INVALID; /* here it is E */
+    if (json_parse(&body, &self->arena, line.bytes, line.n, &err) != ERR_NONE) {
+        err.code = ERR_INVALID; /* here it is E */
+        *slot_error(slot) = err;
         return false;
     }
     if (body->type != JSON_OBJECT) {
-        err_set(&slot->err, ERR_INVALID, "a line must be an object");
+        err_set(slot_error(slot), ERR_INVALID, "a line must be an object");
         return false;
     }
     name = json_member(body, "operation");
     for (i = 0; i < OPERATIONS && (name == NULL || !json_text_is(name, operations[i].name)); i++)
         ;
     if (i == OPERATIONS) {
-        err_field(&slot->err, ERR_INVALID, "operation", "one of earn, burn, transfer, adjust is required");
+        err_field(slot_error(slot), ERR_INVALID, "operation",
+                  "one of earn, burn, transfer, adjust is required");
         return false;
     }
     if (!self->may[i]) {
         refuse(slot, 403, "You do not have permission to perform this action.");
         return false;
     }
-    if (points_command(command, &slot->partition, operations[i].operation, body, router, &self->arena, &slot->err)
-            != ERR_NONE
-        || idempotency_read(command, body, (text_t){NULL, 0}, &points_line_canonical, &self->scratch, &self->arena,
-                            &slot->err)
-               != ERR_NONE)
+    if (points_command(command, &slot->partition, operations[i].operation, body, router,
+                       &self->arena, &err) != ERR_NONE ||
+        idempotency_read(command, body, (text_t){NULL, 0}, &points_line_canonical, &self->scratch,
+                         &self->arena, &err) != ERR_NONE) {
+        *slot_error(slot) = err;
         return false;
+    }
     party = (party_t){.found = true, .account = command->account, .customer = command->customer};
     wait_for_transfers(self, &party, slot->partition);
     if (command->operation == OPERATION_TRANSFER) {
-        party = (party_t){.found = true, .account = command->to_account, .customer = command->to_customer};
+        party = (party_t){
+            .found = true, .account = command->to_account, .customer = command->to_customer};
         wait_for_transfers(self, &party,
-                           party.account != 0 ? router_partition_of_id(router, party.account)
-                                              : router_partition_of_customer(router, &party.customer));
+                           party.account != 0
+                               ? router_partition_of_id(router, party.account)
+                               : router_partition_of_customer(router, &party.customer));
     }
     return true;
 }
@@ -300,7 +338,7 @@ static bool may_be_same(const party_t *a, const party_t *b)
 static void wait_for_transfers(batch_t *self, const party_t *party, uint16_t partition)
 {
     uint32_t answered;
-    size_t   kept = 0;
+    size_t kept = 0;
 
     if (self->receiver_count == 0)
         return;
@@ -325,7 +363,14 @@ static void wait_for_transfers(batch_t *self, const party_t *party, uint16_t par
 static void refuse(slot_t *slot, int status, const char *text)
 {
     slot->status = status;
-    err_set(&slot->err, ERR_INVALID, "%s", text);
+    err_set(slot_error(slot), ERR_INVALID, "%s", text);
+}
+
+static err_t *slot_error(slot_t *slot)
+{
+    if (slot->err == NULL)
+        slot->err = memory_zalloc(sizeof *slot->err);
+    return slot->err;
 }
 
 /* --- the window -------------------------------------------------------------------------------------------------- */
@@ -333,11 +378,11 @@ static void refuse(slot_t *slot, int status, const char *text)
 /* NULL: the client is gone. Only the reader takes, so the slot is its own until it is published. */
 static slot_t *slot_take(batch_t *self, uint32_t line)
 {
-    slot_t *slot = &self->slots[self->next % WINDOW];
-    bool    broken;
+    slot_t *slot = &self->slots[self->next % self->window];
+    bool broken;
 
     pthread_mutex_lock(&self->mutex);
-    while (self->next - self->first == WINDOW)
+    while (self->next - self->first == self->window)
         pthread_cond_wait(&self->room, &self->mutex);
     broken = self->broken;
     pthread_mutex_unlock(&self->mutex);
@@ -392,10 +437,11 @@ static void set_broken(batch_t *self)
 
 static void *write_answers(void *batch)
 {
-    batch_t    *self = batch;
+    batch_t *self = batch;
     exchange_t *exchange = self->exchange;
-    buffer_t    head;
+    buffer_t head;
 
+    (void)pthread_setname_np(pthread_self(), "http-batch");
     exchange->status = 200;
     exchange->content_type = "application/x-ndjson";
     buffer_init(&head, 64 * 1024);
@@ -406,7 +452,7 @@ static void *write_answers(void *batch)
 
     for (;;) {
         slot_t *slot;
-        bool    any;
+        bool any;
 
         pthread_mutex_lock(&self->mutex);
         any = self->first != self->next;
@@ -425,7 +471,7 @@ static void *write_answers(void *batch)
                 continue;
             break;
         }
-        slot = &self->slots[self->first % WINDOW];
+        slot = &self->slots[self->first % self->window];
         wait_for_answer(self, slot);
         answer_line(self, slot);
         pthread_mutex_lock(&self->mutex);
@@ -435,9 +481,19 @@ static void *write_answers(void *batch)
         if (self->out.size >= FLUSH_BYTES)
             flush(self);
     }
-    if (!is_broken(self) && self->call->head.version_1_1 && mg_write(exchange->connection, "0\r\n\r\n", 5) != 5)
+    if (!is_broken(self) && self->call->head.version_1_1 &&
+        mg_write(exchange->connection, "0\r\n\r\n", 5) != 5)
         set_broken(self);
     return NULL;
+}
+
+/* The batch lives until answered() of all its requests was true or they were abandoned: either way this has returned. */
+static void on_complete(request_t *request, void *context)
+{
+    batch_t *self = context;
+
+    (void)request;
+    word_raise(&self->work);
 }
 
 /* `completed` of a request: 1 once it is answered, 2 while it is being answered. */
@@ -459,49 +515,54 @@ static void wait_for_answer(batch_t *self, slot_t *slot)
     if (!answered(slot->request))
         flush(self);
     for (;;) {
-        unsigned seen = atomic_load_explicit(&self->waiter.completed, memory_order_acquire) & ~(UINT32_C(1) << 31);
-        int64_t  left;
+        int64_t left;
 
+        word_lower(&self->work);
         if (answered(slot->request))
             return;
         left = slot->request->deadline_us + GRACE_US - router_now_us(self->exchange->router);
-        if (left > 0 && waiter_wait(&self->waiter, seen + 1, left))
-            continue;
-        if (left > 0)
-            continue;
-        waiter_abandon(&self->waiter, slot->request);
-        if (!answered(slot->request))
-            err_set(&slot->request->err, ERR_UNKNOWN_OUTCOME, NULL);
-        return;
+        if (left <= 0)
+            break;
+        word_sleep(&self->work, 0, left);
     }
+    /* After this its completion does nothing, or it is done. */
+    waiter_abandon(NULL, slot->request);
+    if (!answered(slot->request))
+        err_set(&slot->request->err, ERR_UNKNOWN_OUTCOME, NULL);
 }
 
 static void answer_line(batch_t *self, slot_t *slot)
 {
     exchange_t *exchange = self->exchange;
-    buffer_t    body;
-    int         status = slot->status;
-    text_t      key = {NULL, 0};
-    command_t   command;
-    result_t    result;
+    buffer_t *body = &self->body;
+    int status = slot->status;
+    text_t key = {NULL, 0};
+    command_t command;
+    result_t result;
+    err_t err;
 
-    buffer_init(&body, LINE_BYTES_MAX);
-    if (slot->request != NULL && slot->request->err.code == ERR_NONE
-        && result_decode(&result, slot->request->result.bytes, slot->request->result.size, &slot->err) == ERR_NONE) {
-        render_result(&result, FAMILY_SERVICE, router_catalogue(exchange->router), &body);
-        status = result.status;
-    } else if (status != 0) {
-        buffer_text(&body, "{\"detail\":");
-        json_write_string(&body, slot->err.text, strlen(slot->err.text));
-        buffer_byte(&body, '}');
-    } else {
-        if (slot->request != NULL && slot->request->err.code != ERR_NONE)
-            slot->err = slot->request->err;
-        if (slot->request != NULL
-            && command_decode(&command, slot->request->command, slot->request->command_bytes, NULL) == ERR_NONE)
+    buffer_reset(body);
+    err.code = ERR_NONE;
+    if (slot->err != NULL)
+        err = *slot->err;
+    else if (slot->request->err.code != ERR_NONE)
+        err = slot->request->err;
+    else
+        (void)result_decode(&result, slot->request->result.bytes, slot->request->result.size, &err);
+    if (status != 0) {
+        buffer_text(body, "{\"detail\":");
+        json_write_string(body, err.text, strlen(err.text));
+        buffer_byte(body, '}');
+    } else if (err.code != ERR_NONE) {
+        if (slot->request != NULL && command_decode(&command, slot->request->command,
+                                                    slot->request->command_bytes, NULL) == ERR_NONE)
             key = command.key;
-        status = error_body(&slot->err, FAMILY_SERVICE, router_owner_name(exchange->router, slot->partition), key,
-                            exchange->request_id, &body);
+        status =
+            error_body(&err, FAMILY_SERVICE, router_owner_name(exchange->router, slot->partition),
+                       key, exchange->request_id, body);
+    } else {
+        render_result(&result, FAMILY_SERVICE, router_catalogue(exchange->router), body);
+        status = result.status;
     }
     if (self->out.size == 0)
         buffer_append(&self->out, "00000000\r\n", CHUNK_HEAD_BYTES);
@@ -509,24 +570,25 @@ static void answer_line(batch_t *self, slot_t *slot)
     json_write_i64(&self->out, slot->line);
     buffer_text(&self->out, ",\"status\":");
     json_write_i64(&self->out, status);
-    if (body.size > 2) {
+    if (body->size > 2) {
         buffer_byte(&self->out, ',');
-        buffer_append(&self->out, body.bytes + 1, body.size - 1);
+        buffer_append(&self->out, body->bytes + 1, body->size - 1);
     } else {
         buffer_byte(&self->out, '}');
     }
     buffer_byte(&self->out, '\n');
-    buffer_free(&body);
     request_release(slot->request);
     slot->request = NULL;
+    free(slot->err);
+    slot->err = NULL;
 }
 
 static void flush(batch_t *self)
 {
     static const char digits[] = "0123456789abcdef";
     struct mg_connection *connection = self->exchange->connection;
-    const uint8_t        *from = self->out.bytes;
-    size_t                bytes = self->out.size, payload;
+    const uint8_t *from = self->out.bytes;
+    size_t bytes = self->out.size, payload;
 
     if (bytes == 0)
         return;

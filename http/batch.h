@@ -12,6 +12,6 @@
 #include "http/exchange.h"
 
 extern const route_t batch_routes[];
-extern const size_t  batch_route_count;
+extern const size_t batch_route_count;
 
 #endif

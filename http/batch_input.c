@@ -6,38 +6,38 @@
 #include <civetweb.h>
 #include <stdlib.h>
 
-#define READ_BYTES 65536
-#define LINE_US (INT64_C(10) * SECOND_US)
+#define READ_BYTES  65536
+#define LINE_US     (INT64_C(10) * SECOND_US)
 #define PROBE_EVERY 64
 
 typedef struct {
     batch_input_t *input;
-    call_t        *call;
-    int            descriptor;
-    bool           buffered; /* the library may still hold bytes that came with the head */
-    unsigned       probes;
-    int64_t        left;     /* of a body of known length */
-    buffer_t       line;     /* what came of a line so far */
-    bool           too_long; /* the line under way is already answered */
-    int64_t        line_started_us;
+    call_t *call;
+    int descriptor;
+    bool buffered; /* the library may still hold bytes that came with the head */
+    unsigned probes;
+    int64_t left;  /* of a body of known length */
+    buffer_t line; /* what came of a line so far */
+    bool too_long; /* the line under way is already answered */
+    int64_t line_started_us;
 } reader_t;
 
-static int  read_some(reader_t *self, char *room);
-static int  take_bytes(reader_t *self, const char *bytes, size_t n, const char **fault);
-static int  take_line(reader_t *self, text_t line, const char **fault);
+static int read_some(reader_t *self, char *room);
+static int take_bytes(reader_t *self, const char *bytes, size_t n, const char **fault);
+static int take_line(reader_t *self, text_t line, const char **fault);
 static bool is_blank(text_t line);
 
 int batch_input_read(batch_input_t *input, const char **fault)
 {
-    call_t                       *call = input->call;
+    call_t *call = input->call;
     const struct mg_request_info *info = mg_get_request_info(call->exchange.connection);
-    reader_t                      self = {.input = input,
-                                          .call = call,
-                                          .buffered = true,
-                                          .left = call->head.chunked ? -1 : call->head.content_length};
-    char                         *room = memory_alloc(READ_BYTES);
-    size_t                        total = 0;
-    int                           status = 0;
+    reader_t self = {.input = input,
+                     .call = call,
+                     .buffered = true,
+                     .left = call->head.chunked ? -1 : call->head.content_length};
+    char *room = memory_alloc(READ_BYTES);
+    size_t total = 0;
+    int status = 0;
 
     input->line = 1;
     self.descriptor = socket_find(info->remote_addr, info->remote_port, info->server_port);
@@ -46,7 +46,7 @@ int batch_input_read(batch_input_t *input, const char **fault)
         self.left = 0;
     for (;;) {
         int64_t now;
-        int     n = self.left == 0 ? 0 : read_some(&self, room);
+        int n = self.left == 0 ? 0 : read_some(&self, room);
 
         now = clock_boot_us(call->server->config.clock);
         if (n != 0 && atomic_load_explicit(&call->server->stopping, memory_order_relaxed)) {
@@ -57,11 +57,13 @@ int batch_input_read(batch_input_t *input, const char **fault)
         if (n == 0) {
             call->body_done = true;
             if (self.line.size > 0 && !self.too_long)
-                status = take_line(&self, (text_t){(const char *)self.line.bytes, self.line.size}, fault);
+                status = take_line(&self, (text_t){(const char *)self.line.bytes, self.line.size},
+                                   fault);
             break;
         }
         if (n < 0) {
-            *fault = n == -2 ? "the body came too slowly" : "the body is cut short or its chunks are malformed";
+            *fault = n == -2 ? "the body came too slowly"
+                             : "the body is cut short or its chunks are malformed";
             status = n == -2 ? 408 : 400;
             break;
         }
@@ -92,10 +94,10 @@ static int read_some(reader_t *self, char *room)
 {
     struct mg_connection *connection = self->call->exchange.connection;
     const clock_source_t *clock = self->call->server->config.clock;
-    int                   waiting = 0, n;
-    size_t                wanted = 1;
-    bool                  probe = self->buffered && self->probes++ % PROBE_EVERY == 0;
-    int64_t               started = clock_boot_us(clock);
+    int waiting = 0, n;
+    size_t wanted = 1;
+    bool probe = self->buffered && self->probes++ % PROBE_EVERY == 0;
+    int64_t started = clock_boot_us(clock);
 
     if (!self->buffered || probe)
         waiting = socket_waiting(self->descriptor);
@@ -132,8 +134,8 @@ static int take_bytes(reader_t *self, const char *bytes, size_t n, const char **
 {
     while (n > 0) {
         const char *end = memchr(bytes, '\n', n);
-        size_t      part = end != NULL ? (size_t)(end - bytes) : n;
-        int         status = 0;
+        size_t part = end != NULL ? (size_t)(end - bytes) : n;
+        int status = 0;
 
         if (self->line.size == 0 && end != NULL && !self->too_long) {
             status = take_line(self, (text_t){bytes, part}, fault);
@@ -141,13 +143,17 @@ static int take_bytes(reader_t *self, const char *bytes, size_t n, const char **
             if (!self->too_long && self->line.size + part > self->input->line_bytes_max) {
                 self->too_long = true;
                 buffer_reset(&self->line);
-                status = self->input->take(self->input->context, self->input->line, (text_t){NULL, 0}) ? 0 : -1;
+                status =
+                    self->input->take(self->input->context, self->input->line, (text_t){NULL, 0})
+                        ? 0
+                        : -1;
             }
             if (!self->too_long)
                 buffer_append(&self->line, bytes, part);
             if (end != NULL && status == 0) {
                 if (!self->too_long)
-                    status = take_line(self, (text_t){(const char *)self->line.bytes, self->line.size}, fault);
+                    status = take_line(
+                        self, (text_t){(const char *)self->line.bytes, self->line.size}, fault);
                 else
                     self->input->line++;
                 self->too_long = false;

@@ -16,12 +16,12 @@
 #include "http/call.h"
 
 typedef struct {
-    call_t  *call;
+    call_t *call;
     uint32_t lines_max;
-    size_t   line_bytes_max;
-    size_t   bytes_max;
-    bool   (*take)(void *context, uint32_t number, text_t line); /* false: stop */
-    void    *context;
+    size_t line_bytes_max;
+    size_t bytes_max;
+    bool (*take)(void *context, uint32_t number, text_t line); /* false: stop */
+    void *context;
     uint32_t line; /* out: number of the line that comes next */
 } batch_input_t;
 

@@ -10,13 +10,13 @@
 #include <civetweb.h>
 
 #define BODY_DEADLINE_US (INT64_C(10) * SECOND_US)
-#define DRAIN_BYTES_MAX (1024 * 1024)
-#define DRAIN_US (INT64_C(2) * SECOND_US)
+#define DRAIN_BYTES_MAX  (1024 * 1024)
+#define DRAIN_US         (INT64_C(2) * SECOND_US)
 #define LINGER_BYTES_MAX (64 * 1024 * 1024)
-#define LINGER_US (INT64_C(2) * SECOND_US)
+#define LINGER_US        (INT64_C(2) * SECOND_US)
 /* A body in memory costs many times its size once it is a tree. */
-#define SMALL_BYTES 65536
-#define LARGE_FACTOR 16
+#define SMALL_BYTES     65536
+#define LARGE_FACTOR    16
 #define LARGE_BYTES_ALL (INT64_C(512) * 1024 * 1024)
 
 static bool read_known(call_t *call, size_t limit, text_t *out);
@@ -29,8 +29,8 @@ static bool reserve(call_t *call, size_t bytes);
 bool body_read(call_t *call)
 {
     exchange_t *self = &call->exchange;
-    size_t      limit = self->route->body_max != 0 ? self->route->body_max : BODY_BYTES_DEFAULT;
-    text_t      raw = {NULL, 0};
+    size_t limit = self->route->body_max != 0 ? self->route->body_max : BODY_BYTES_DEFAULT;
+    text_t raw = {NULL, 0};
 
     if (!call->head.chunked && call->head.content_length <= 0) {
         call->body_done = true;
@@ -57,7 +57,7 @@ void body_continue(call_t *call)
 int body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us)
 {
     const clock_source_t *clock = call->server->config.clock;
-    int                   n = -2;
+    int n = -2;
 
     watch_arm(&call->worker->watched, deadline_us);
     while (clock_boot_us(clock) < deadline_us) {
@@ -77,7 +77,7 @@ int body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us)
 
 void body_drain(call_t *call)
 {
-    char    room[4096];
+    char room[4096];
     int64_t left = call->head.content_length;
     int64_t deadline = clock_boot_us(call->server->config.clock) + DRAIN_US;
 
@@ -91,7 +91,8 @@ void body_drain(call_t *call)
     if (call->head.chunked || call->head.expect_continue || left > DRAIN_BYTES_MAX)
         return;
     while (left > 0) {
-        int n = body_some(call, room, left < (int64_t)sizeof room ? (size_t)left : sizeof room, deadline);
+        int n = body_some(call, room, left < (int64_t)sizeof room ? (size_t)left : sizeof room,
+                          deadline);
 
         if (n <= 0)
             return;
@@ -102,7 +103,7 @@ void body_drain(call_t *call)
 
 void body_linger(call_t *call)
 {
-    char    room[16384];
+    char room[16384];
     int64_t read = 0;
     int64_t deadline = clock_boot_us(call->server->config.clock) + LINGER_US;
 
@@ -119,9 +120,9 @@ void body_linger(call_t *call)
 
 static bool read_known(call_t *call, size_t limit, text_t *out)
 {
-    size_t  bytes = (size_t)call->head.content_length, have = 0;
+    size_t bytes = (size_t)call->head.content_length, have = 0;
     int64_t deadline = clock_boot_us(call->server->config.clock) + BODY_DEADLINE_US;
-    char   *body;
+    char *body;
 
     if (bytes > limit) {
         too_large(call);
@@ -148,9 +149,9 @@ static bool read_known(call_t *call, size_t limit, text_t *out)
 
 static bool read_chunked(call_t *call, size_t limit, text_t *out)
 {
-    size_t  room = 4096, have = 0;
+    size_t room = 4096, have = 0;
     int64_t deadline = clock_boot_us(call->server->config.clock) + BODY_DEADLINE_US;
-    char   *body = arena_alloc(call->exchange.arena, room);
+    char *body = arena_alloc(call->exchange.arena, room);
 
     while (body != NULL) {
         int n = body_some(call, body + have, room - have, deadline);
@@ -196,9 +197,9 @@ static bool failed(call_t *call, int rc)
 static bool parse(call_t *call, text_t raw)
 {
     exchange_t *self = &call->exchange;
-    json_t     *root = NULL;
-    err_t       err;
-    errcode_t   rc;
+    json_t *root = NULL;
+    err_t err;
+    errcode_t rc;
 
     if (call->media == MEDIA_FORM)
         rc = form_parse(&root, self->arena, raw.bytes, raw.n, &err);
@@ -227,7 +228,7 @@ static void too_large(call_t *call)
 static bool reserve(call_t *call, size_t bytes)
 {
     long long wanted = (long long)bytes * LARGE_FACTOR;
-    err_t     err;
+    err_t err;
 
     if (bytes <= SMALL_BYTES)
         return true;

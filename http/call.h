@@ -20,10 +20,10 @@
 
 #include <semaphore.h>
 
-#define PASSWORD_CHECKS 2
+#define PASSWORD_CHECKS    2
 #define BODY_BYTES_DEFAULT (1024u * 1024u)
-#define ANSWER_BYTES_MAX (32u * 1024u * 1024u)
-#define ORIGINS_MAX 32
+#define ANSWER_BYTES_MAX   (32u * 1024u * 1024u)
+#define ORIGINS_MAX        32
 
 struct mg_context;
 typedef struct worker worker_t;
@@ -31,76 +31,76 @@ typedef struct sender sender_t;
 
 /* One answer that the sender thread will send; see detached.c. */
 typedef struct detached {
-    atomic_uint      state;
-    sender_t        *sender;
-    struct detached *next;        /* of all workers */
-    struct detached *below;       /* in the stack of finished ones */
-    request_t       *request;     /* owned while under way */
-    const route_t   *route;
-    const char      *allow, *cors_origin;
-    char             request_id[64];
-    uint16_t         partition;
-    int              descriptor;
-    int64_t          deadline_us; /* wall */
-    buffer_t         unsent;      /* what the socket did not take */
+    atomic_uint state;
+    sender_t *sender;
+    struct detached *next;  /* of all workers */
+    struct detached *below; /* in the stack of finished ones */
+    request_t *request;     /* owned while under way */
+    const route_t *route;
+    const char *allow, *cors_origin;
+    char request_id[64];
+    uint16_t partition;
+    int descriptor;
+    int64_t deadline_us; /* wall */
+    buffer_t unsent;     /* what the socket did not take */
 } detached_t;
 
 struct http_server {
-    http_config_t      config;
-    router_t          *router;
+    http_config_t config;
+    router_t *router;
     struct mg_context *context;
-    routes_t          *routes;
-    session_table_t   *sessions;
-    throttle_t        *throttle_user, *throttle_address;
-    watch_t           *watch;
-    sender_t          *sender;
-    char               origins_text[2048];
-    const char        *origins[ORIGINS_MAX];
-    size_t             origin_count;
-    int                port;
-    atomic_bool        stopping;
-    atomic_int         active;        /* requests between first byte checked and answer sent */
-    atomic_int         lookups;       /* session look-ups at other partitions under way */
-    atomic_int         hashing;       /* password checks that run or wait */
-    sem_t              password_gate; /* two at a time: each takes 64 MiB */
-    atomic_llong       large_bytes;   /* reserved by requests with large bodies */
-    atomic_llong       looked_us;     /* when the last malformed head was looked at closely */
-    atomic_int         streams;       /* batch requests under way */
+    routes_t *routes;
+    session_table_t *sessions;
+    throttle_t *throttle_user, *throttle_address;
+    watch_t *watch;
+    sender_t *sender;
+    char origins_text[2048];
+    const char *origins[ORIGINS_MAX];
+    size_t origin_count;
+    int port;
+    atomic_bool stopping;
+    atomic_int active;        /* requests between first byte checked and answer sent */
+    atomic_int lookups;       /* session look-ups at other partitions under way */
+    atomic_int hashing;       /* password checks that run or wait */
+    sem_t password_gate;      /* two at a time: each takes 64 MiB */
+    atomic_llong large_bytes; /* reserved by requests with large bodies */
+    atomic_llong looked_us;   /* when the last malformed head was looked at closely */
+    atomic_int streams;       /* batch requests under way */
 };
 
 struct worker {
     http_server_t *server;
-    arena_t        arena;
-    buffer_t       out;      /* body of the answer */
-    buffer_t       headers;  /* further headers of the answer */
-    buffer_t       wire;     /* head and small body, sent by one write */
-    buffer_t       scratch;  /* an encoded command, a canonical body */
-    buffer_t       answer;   /* of queries */
-    watched_t      watched;
-    detached_t     detached;
-    int            descriptor; /* of the present connection; -1: not looked for, -2: not found */
-    unsigned       requests;   /* of the present connection */
-    uint64_t       id_prefix, id_counter;
-    int64_t        date_second;
-    char           date[40];
-    size_t         date_bytes;
+    arena_t arena;
+    buffer_t out;     /* body of the answer */
+    buffer_t headers; /* further headers of the answer */
+    buffer_t wire;    /* head and small body, sent by one write */
+    buffer_t scratch; /* an encoded command, a canonical body */
+    buffer_t answer;  /* of queries */
+    watched_t watched;
+    detached_t detached;
+    int descriptor;    /* of the present connection; -1: not looked for, -2: not found */
+    unsigned requests; /* of the present connection */
+    uint64_t id_prefix, id_counter;
+    int64_t date_second;
+    char date[40];
+    size_t date_bytes;
 };
 
 typedef struct {
-    exchange_t     exchange; /* first */
-    worker_t      *worker;
+    exchange_t exchange; /* first */
+    worker_t *worker;
     http_server_t *server;
-    head_t         head;
-    const char    *allow;       /* NULL: not known yet */
-    const char    *cors_origin; /* allowed origin of the request or NULL */
-    const char    *address;     /* of the client, text */
-    media_t        media;
-    text_t         boundary;
-    bool           head_only;
-    bool           body_done;   /* nothing of the body is left unread */
-    bool           close;       /* the connection ends after the answer */
-    bool           detached;    /* the answer is sent by another thread */
-    long long      large_bytes; /* reserved of the server's */
+    head_t head;
+    const char *allow;       /* NULL: not known yet */
+    const char *cors_origin; /* allowed origin of the request or NULL */
+    const char *address;     /* of the client, text */
+    media_t media;
+    text_t boundary;
+    bool head_only;
+    bool body_done;        /* nothing of the body is left unread */
+    bool close;            /* the connection ends after the answer */
+    bool detached;         /* the answer is sent by another thread */
+    long long large_bytes; /* reserved of the server's */
 } call_t;
 
 static inline call_t *call_of(exchange_t *exchange)
@@ -125,7 +125,7 @@ void body_drain(call_t *call);
 void body_linger(call_t *call);
 void body_continue(call_t *call); /* 100 Continue when it was asked for */
 /* Bytes read, 0 at the end of the body, -1 closed or malformed, -2 past the deadline (boot clock). */
-int  body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us);
+int body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us);
 
 /* detached.c: sends a command whose result is the whole answer. */
 void exchange_finish(exchange_t *self, command_t *command, uint16_t partition);
@@ -136,7 +136,7 @@ void call_reset_answer(call_t *call);
 /* Writes the error of a request that has no answer: unreachable, unknown, overloaded ... */
 void error_outcome(exchange_t *self, const err_t *err, uint16_t partition, text_t key);
 /* The same for one line of a batch: body only; returns the status. */
-int  error_body(const err_t *err, route_family_t family, const char *node, text_t key, const char *request_id,
-                buffer_t *out);
+int error_body(const err_t *err, route_family_t family, const char *node, text_t key,
+               const char *request_id, buffer_t *out);
 
 #endif

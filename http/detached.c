@@ -8,75 +8,59 @@
 #include "http/detached.h"
 
 #include "http/socket.h"
+#include "http/word.h"
+#include "protocol/log.h"
 #include "protocol/metrics.h"
 
 #include <civetweb.h>
-#include <errno.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
-#define GRACE_US 200000
+#define GRACE_US      200000
 #define LOOK_EVERY_US 100000
-#define SPINS 200
+#define SPINS         200
 
 enum { STATE_IDLE = 0, STATE_PENDING = 1, STATE_DONE = 2, STATE_LATE = 3, STATE_UNSENT = 4 };
 #define WAITED 16u /* added to a state: the worker sleeps on it, or is about to */
 
 struct sender {
-    http_server_t        *server;
-    pthread_t             thread;
-    atomic_uint           work;     /* futex word: 1 = there is something to look at */
-    atomic_bool           stopping;
+    http_server_t *server;
+    pthread_t thread;
+    atomic_uint work; /* raised: there is something to look at */
+    atomic_bool stopping;
     _Atomic(detached_t *) finished; /* stack of completed answers, newest first */
-    pthread_mutex_t       mutex;    /* protects first and the list behind it */
-    detached_t           *first;    /* of all workers */
-    int64_t               looked_us;
-    worker_t              worker;   /* the sender's own buffers */
-    call_t                call;
+    pthread_mutex_t mutex;          /* protects first and the list behind it */
+    detached_t *first;              /* of all workers */
+    int64_t looked_us;
+    worker_t worker; /* the sender's own buffers */
+    call_t call;
 };
 
-static void  on_complete(request_t *request, void *context);
+static void on_complete(request_t *request, void *context);
 static void *sender_run(void *state);
-static void  look_for_late(sender_t *self);
-static void  send_finished(sender_t *self, detached_t *newest);
-static void  answer(sender_t *self, detached_t *detached, bool late);
-static bool  take(detached_t *detached, unsigned state);
-static void  give_back(detached_t *detached, unsigned state);
-
-static void word_wait(atomic_uint *word, unsigned expected, int64_t timeout_us)
-{
-    struct timespec timeout = {.tv_sec = (time_t)(timeout_us / 1000000),
-                               .tv_nsec = (long)(timeout_us % 1000000) * 1000};
-    long            rc = syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, &timeout, NULL, 0);
-
-    INVARIANT(rc == 0 || errno == EAGAIN || errno == EINTR || errno == ETIMEDOUT);
-}
-
-static void word_wake(atomic_uint *word)
-{
-    INVARIANT(syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) >= 0);
-}
+static void look_for_late(sender_t *self);
+static void send_finished(sender_t *self, detached_t *newest);
+static void answer(sender_t *self, detached_t *detached, bool late);
+static bool take(detached_t *detached, unsigned state);
+static void give_back(detached_t *detached, unsigned state);
 
 /* --- the worker's side -------------------------------------------------------------------------------------------- */
 
 void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
 {
-    call_t     *call = call_of(self);
-    worker_t   *worker = call->worker;
+    call_t *call = call_of(self);
+    worker_t *worker = call->worker;
     detached_t *detached = &worker->detached;
-    request_t  *request;
-    result_t    result;
-    err_t       err;
+    request_t *request;
+    result_t result;
+    err_t err;
 
     /* The first request of a connection is answered in place: finding the descriptor costs more than it saves when no
      * second one comes. */
-    if (call->close || !call->body_done || !call->head.keep_alive || worker->requests < 2) {
+    if (call->close || !call->body_done || !call->head.keep_alive || worker->requests < 2 ||
+        log_enabled(LOG_DEBUG)) {
         if (exchange_command(self, command, partition, &result))
             exchange_result(self, &result);
         return;
@@ -107,7 +91,8 @@ void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
     detached->partition = partition;
     detached->descriptor = worker->descriptor;
     detached->deadline_us = self->deadline_us;
-    request = request_new(partition, worker->scratch.bytes, worker->scratch.size, self->deadline_us);
+    request =
+        request_new(partition, worker->scratch.bytes, worker->scratch.size, self->deadline_us);
     request->done = on_complete;
     request->context = detached;
     detached->request = request;
@@ -127,7 +112,7 @@ void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
 void detached_wait(worker_t *worker, struct mg_connection *connection)
 {
     detached_t *detached = &worker->detached;
-    unsigned    state = atomic_load_explicit(&detached->state, memory_order_acquire);
+    unsigned state = atomic_load_explicit(&detached->state, memory_order_acquire);
 
     /* A client that has its answer may be faster with its next request than the sender with its last instruction. */
     for (int i = 0; i < SPINS && state != STATE_IDLE; i++) {
@@ -142,10 +127,10 @@ void detached_wait(worker_t *worker, struct mg_connection *connection)
             atomic_store_explicit(&detached->state, STATE_IDLE, memory_order_release);
             return;
         }
-        if ((state & WAITED) != 0
-            || atomic_compare_exchange_strong_explicit(&detached->state, &state, state | WAITED, memory_order_relaxed,
-                                                       memory_order_relaxed))
-            word_wait(&detached->state, state | WAITED, LOOK_EVERY_US);
+        if ((state & WAITED) != 0 ||
+            atomic_compare_exchange_strong_explicit(&detached->state, &state, state | WAITED,
+                                                    memory_order_relaxed, memory_order_relaxed))
+            word_sleep(&detached->state, state | WAITED, LOOK_EVERY_US);
         state = atomic_load_explicit(&detached->state, memory_order_acquire);
     }
 }
@@ -172,7 +157,7 @@ void detached_connection_close(const struct mg_connection *connection)
 
 void detached_enter(worker_t *worker)
 {
-    sender_t   *sender = worker->server->sender;
+    sender_t *sender = worker->server->sender;
     detached_t *detached = &worker->detached;
 
     *detached = (detached_t){.sender = sender};
@@ -188,7 +173,8 @@ void detached_leave(worker_t *worker)
 {
     sender_t *sender = worker->server->sender;
 
-    INVARIANT(atomic_load(&worker->detached.state) == STATE_IDLE); /* its last connection is closed */
+    INVARIANT(atomic_load(&worker->detached.state) ==
+              STATE_IDLE); /* its last connection is closed */
     pthread_mutex_lock(&sender->mutex);
     for (detached_t **link = &sender->first; *link != NULL; link = &(*link)->next) {
         if (*link == &worker->detached) {
@@ -205,7 +191,7 @@ void detached_leave(worker_t *worker)
 static void on_complete(request_t *request, void *context)
 {
     detached_t *detached = context;
-    sender_t   *sender = detached->sender;
+    sender_t *sender = detached->sender;
     detached_t *head;
 
     (void)request;
@@ -214,17 +200,16 @@ static void on_complete(request_t *request, void *context)
     head = atomic_load_explicit(&sender->finished, memory_order_relaxed);
     do {
         detached->below = head;
-    } while (!atomic_compare_exchange_weak_explicit(&sender->finished, &head, detached, memory_order_release,
-                                                    memory_order_relaxed));
-    if (atomic_exchange(&sender->work, 1) == 0)
-        word_wake(&sender->work);
+    } while (!atomic_compare_exchange_weak_explicit(&sender->finished, &head, detached,
+                                                    memory_order_release, memory_order_relaxed));
+    word_raise(&sender->work);
 }
 
 /* --- the sender ------------------------------------------------------------------------------------------------------ */
 
 errcode_t sender_start(sender_t **self_p, http_server_t *server, err_t *err)
 {
-    sender_t   *self = memory_zalloc(sizeof *self);
+    sender_t *self = memory_zalloc(sizeof *self);
     exchange_t *exchange = &self->call.exchange;
 
     self->server = server;
@@ -255,8 +240,7 @@ void sender_stop(sender_t **self_p)
     if (self == NULL)
         return;
     atomic_store(&self->stopping, true);
-    atomic_store(&self->work, 1);
-    word_wake(&self->work);
+    word_raise(&self->work);
     pthread_join(self->thread, NULL);
     INVARIANT(self->first == NULL); /* all workers have left */
     pthread_mutex_destroy(&self->mutex);
@@ -271,15 +255,16 @@ static void *sender_run(void *state)
 {
     sender_t *self = state;
 
+    (void)pthread_setname_np(pthread_self(), "http-sender");
     while (!atomic_load_explicit(&self->stopping, memory_order_relaxed)) {
         detached_t *newest;
 
-        atomic_store(&self->work, 0);
+        word_lower(&self->work);
         newest = atomic_exchange(&self->finished, NULL);
         if (newest != NULL)
             send_finished(self, newest);
         else
-            word_wait(&self->work, 0, LOOK_EVERY_US);
+            word_sleep(&self->work, 0, LOOK_EVERY_US);
         if (clock_boot_us(self->server->config.clock) - self->looked_us >= LOOK_EVERY_US)
             look_for_late(self);
     }
@@ -315,8 +300,8 @@ static void look_for_late(sender_t *self)
     for (detached_t *detached = self->first; detached != NULL; detached = detached->next) {
         unsigned state = atomic_load_explicit(&detached->state, memory_order_acquire);
 
-        if ((state & ~WAITED) != STATE_PENDING || now <= detached->deadline_us + GRACE_US
-            || !take(detached, STATE_LATE))
+        if ((state & ~WAITED) != STATE_PENDING || now <= detached->deadline_us + GRACE_US ||
+            !take(detached, STATE_LATE))
             continue;
         /* From here on the completion does nothing; this waits until it is not running either. */
         waiter_abandon(NULL, detached->request);
@@ -327,14 +312,14 @@ static void look_for_late(sender_t *self)
 
 static void answer(sender_t *self, detached_t *detached, bool late)
 {
-    call_t     *call = &self->call;
+    call_t *call = &self->call;
     exchange_t *exchange = &call->exchange;
-    request_t  *request = detached->request;
-    buffer_t   *wire = &self->worker.wire;
-    command_t   command = {.kind = COMMAND_NONE};
-    result_t    result;
-    err_t       err;
-    ssize_t     sent;
+    request_t *request = detached->request;
+    buffer_t *wire = &self->worker.wire;
+    command_t command = {.kind = COMMAND_NONE};
+    result_t result;
+    err_t err;
+    ssize_t sent;
 
     memcpy(exchange->request_id, detached->request_id, sizeof exchange->request_id);
     exchange->route = detached->route;
@@ -347,7 +332,8 @@ static void answer(sender_t *self, detached_t *detached, bool late)
     if (err.code != ERR_NONE) {
         (void)command_decode(&command, request->command, request->command_bytes, NULL);
         error_outcome(exchange, &err, detached->partition, command.key);
-    } else if (result_decode(&result, request->result.bytes, request->result.size, &err) != ERR_NONE) {
+    } else if (result_decode(&result, request->result.bytes, request->result.size, &err) !=
+               ERR_NONE) {
         exchange_error(exchange, &err);
     } else {
         exchange_result(exchange, &result);
@@ -360,7 +346,10 @@ static void answer(sender_t *self, detached_t *detached, bool late)
     INVARIANT(!exchange->out.failed); /* results are bounded by request.c */
     sent = send(detached->descriptor, wire->bytes, wire->size, MSG_DONTWAIT | MSG_NOSIGNAL);
     metric_add(METRIC_HTTP_REQUESTS, 1);
-    metric_add(exchange->status < 300 ? METRIC_HTTP_2XX : exchange->status < 500 ? METRIC_HTTP_4XX : METRIC_HTTP_5XX, 1);
+    metric_add(exchange->status < 300   ? METRIC_HTTP_2XX
+               : exchange->status < 500 ? METRIC_HTTP_4XX
+                                        : METRIC_HTTP_5XX,
+               1);
     request_release(request);
     detached->request = NULL;
     atomic_fetch_sub(&self->server->active, 1);
@@ -393,5 +382,5 @@ static bool take(detached_t *detached, unsigned state)
 static void give_back(detached_t *detached, unsigned state)
 {
     if ((atomic_exchange(&detached->state, state) & WAITED) != 0)
-        (void)syscall(SYS_futex, &detached->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+        word_wake(&detached->state);
 }

@@ -17,13 +17,13 @@
 #include "http/call.h"
 
 errcode_t sender_start(sender_t **self_p, http_server_t *server, err_t *err);
-void      sender_stop(sender_t **self_p); /* when no worker is left */
+void sender_stop(sender_t **self_p); /* when no worker is left */
 
 void detached_enter(worker_t *worker); /* at start and end of a worker's thread */
 void detached_leave(worker_t *worker);
 
 /* Library callbacks. */
-int  detached_connection(const struct mg_connection *connection, void **data);
+int detached_connection(const struct mg_connection *connection, void **data);
 void detached_connection_close(const struct mg_connection *connection);
 
 /* Before anything else is done on a connection. */

@@ -8,13 +8,14 @@
 
 static void detail_body(buffer_t *out, const char *text);
 static void write_message(buffer_t *out, const err_t *err);
+static text_t node_in(const char *text);
 static void retry_after(exchange_t *self, int seconds);
 
 void exchange_error(exchange_t *self, const err_t *err)
 {
     call_reset_answer(call_of(self));
-    self->status = error_body(err, self->route != NULL ? self->route->family : FAMILY_RESOURCE, NULL,
-                              (text_t){NULL, 0}, self->request_id, &self->out);
+    self->status = error_body(err, self->route != NULL ? self->route->family : FAMILY_RESOURCE,
+                              NULL, (text_t){NULL, 0}, self->request_id, &self->out);
     if (self->status == 401)
         buffer_text(&self->headers, "WWW-Authenticate: Token\r\n");
     if (self->status == 429 || self->status == 503)
@@ -29,7 +30,8 @@ void exchange_detail(exchange_t *self, int status, const char *detail)
         err_t err;
 
         err_set(&err, ERR_INTERNAL, NULL);
-        (void)error_body(&err, FAMILY_RESOURCE, NULL, (text_t){NULL, 0}, self->request_id, &self->out);
+        (void)error_body(&err, FAMILY_RESOURCE, NULL, (text_t){NULL, 0}, self->request_id,
+                         &self->out);
         return;
     }
     detail_body(&self->out, detail);
@@ -78,18 +80,18 @@ void error_outcome(exchange_t *self, const err_t *err, uint16_t partition, text_
     if (err->code == ERR_UNREACHABLE || err->code == ERR_HALTED)
         node = router_owner_name(self->router, partition);
     call_reset_answer(call_of(self));
-    self->status = error_body(err, self->route != NULL ? self->route->family : FAMILY_RESOURCE, node, key,
-                              self->request_id, &self->out);
+    self->status = error_body(err, self->route != NULL ? self->route->family : FAMILY_RESOURCE,
+                              node, key, self->request_id, &self->out);
     if (self->status == 429 || self->status == 503)
         retry_after(self, 1);
 }
 
-int error_body(const err_t *err, route_family_t family, const char *node, text_t key, const char *request_id,
-               buffer_t *out)
+int error_body(const err_t *err, route_family_t family, const char *node, text_t key,
+               const char *request_id, buffer_t *out)
 {
     const err_info_t *info = err_info(err->code);
-    const char       *text = err->text[0] != '\0' ? err->text : info->text;
-    err_shape_t       shape = info->shape;
+    const char *text = err->text[0] != '\0' ? err->text : info->text;
+    err_shape_t shape = info->shape;
 
     if (family == FAMILY_RESOURCE && shape == SHAPE_REFUSAL)
         shape = SHAPE_DETAIL;
@@ -134,8 +136,8 @@ int error_body(const err_t *err, route_family_t family, const char *node, text_t
             break;
         }
         detail_body(out, text);
-        if (info->http == 409 || info->http == 412 || info->http >= 500 || info->http == 429
-            || info->shape == SHAPE_REFUSAL) {
+        if (info->http == 409 || info->http == 412 || info->http >= 500 || info->http == 429 ||
+            info->shape == SHAPE_REFUSAL) {
             buffer_text(out, ",\"code\":");
             json_write_string(out, info->name, strlen(info->name));
         }
@@ -147,13 +149,30 @@ int error_body(const err_t *err, route_family_t family, const char *node, text_t
                 buffer_text(out, "null");
         }
         if (info->http == 503) {
+            text_t name = node != NULL && *node != '\0' ? text_of(node) : node_in(text);
+
             buffer_text(out, ",\"node\":");
-            json_write_string(out, node != NULL ? node : "", node != NULL ? strlen(node) : 0);
+            json_write_string(out, name.n > 0 ? name.bytes : "", name.n);
         }
         buffer_byte(out, '}');
         break;
     }
     return info->http;
+}
+
+/* The router names the node that is out of reach in its sentence ("node X ...", "the node at X ..."): for questions that
+ * went to all of them, nobody else knows which one it was. */
+static text_t node_in(const char *text)
+{
+    static const char *const before[] = {"node ", "the node at "};
+
+    for (size_t i = 0; i < COUNT_OF(before); i++) {
+        size_t n = strlen(before[i]);
+
+        if (strncmp(text, before[i], n) == 0)
+            return (text_t){text + n, strcspn(text + n, " ")};
+    }
+    return (text_t){NULL, 0};
 }
 
 /* Starts the object; the caller may add members and closes it. */
@@ -166,9 +185,9 @@ static void detail_body(buffer_t *out, const char *text)
 /* E has no place for the field but the sentence. */
 static void write_message(buffer_t *out, const err_t *err)
 {
-    char        message[sizeof err->field + sizeof err->text + 4];
+    char message[sizeof err->field + sizeof err->text + 4];
     const char *text = err->text[0] != '\0' ? err->text : err_info(err->code)->text;
-    size_t      field = strlen(err->field), bytes = strlen(text);
+    size_t field = strlen(err->field), bytes = strlen(text);
 
     if (field > 0) {
         memcpy(message, err->field, field);

@@ -20,26 +20,28 @@ bool exchange_may(const exchange_t *self, const char *permission)
 {
     if (self->superuser)
         return true;
-    return self->user_row != NULL && permission_held(self->user_row->permissions, text_of(permission));
+    return self->user_row != NULL &&
+           permission_held(self->user_row->permissions, text_of(permission));
 }
 
 bool exchange_parameter(exchange_t *self, const char *name, text_t *out)
 {
-    bool  found;
+    bool found;
     err_t err;
 
     /* What cannot be decoded is refused before the handler runs (server.c looks at the whole query). */
-    return query_parameter(out, &found, self->query, name, self->arena, &err) == ERR_NONE && found && out->n > 0;
+    return query_parameter(out, &found, self->query, name, self->arena, &err) == ERR_NONE &&
+           found && out->n > 0;
 }
 
 bool exchange_command(exchange_t *self, command_t *command, uint16_t partition, result_t *result)
 {
-    buffer_t  *encoded = &call_of(self)->worker->scratch;
+    buffer_t *encoded = &call_of(self)->worker->scratch;
     request_t *request;
-    waiter_t   waiter;
-    err_t      err;
-    bool       answered = false;
-    void      *copy;
+    waiter_t waiter;
+    err_t err;
+    bool answered = false;
+    void *copy;
 
     command->actor = self->user;
     command->rights |= exchange_rights(self);
@@ -90,9 +92,9 @@ void exchange_result(exchange_t *self, const result_t *result)
     render_result(result, self->route->family, router_catalogue(self->router), &self->out);
     if (result->renderer == RENDER_NONE)
         self->status = result->status != 0 ? result->status : 204;
-    if (result->version != 0 && result->status < 300
-        && (result->renderer == RENDER_ACCOUNT_1 || result->renderer == RENDER_ENTRY_1
-            || result->renderer == RENDER_JSON_1))
+    if (result->version != 0 && result->status < 300 &&
+        (result->renderer == RENDER_ACCOUNT_1 || result->renderer == RENDER_ENTRY_1 ||
+         result->renderer == RENDER_JSON_1))
         buffer_printf(&self->headers, "ETag: \"%llu\"\r\n", (unsigned long long)result->version);
     if (result->replayed != 0)
         buffer_text(&self->headers, "Idempotent-Replayed: true\r\n");

@@ -3,16 +3,18 @@
 
 #include <strings.h>
 
-static int       hex(char c);
-static json_t   *object_new(arena_t *arena, err_t *err);
-static errcode_t object_add(json_t *object, json_t **last, arena_t *arena, text_t name, text_t value, err_t *err);
+static int hex(char c);
+static json_t *object_new(arena_t *arena, err_t *err);
+static errcode_t object_add(json_t *object, json_t **last, arena_t *arena, text_t name,
+                            text_t value, err_t *err);
 static errcode_t part_name(text_t *name, text_t head, arena_t *arena, err_t *err);
-static text_t    line_of(const char **at, const char *end);
+static text_t line_of(const char **at, const char *end);
 static const char *find(const char *at, const char *end, const char *what, size_t bytes);
 
-errcode_t percent_decode(text_t *out, const char *text, size_t bytes, bool plus_is_blank, arena_t *arena, err_t *err)
+errcode_t percent_decode(text_t *out, const char *text, size_t bytes, bool plus_is_blank,
+                         arena_t *arena, err_t *err)
 {
-    char  *decoded = arena_alloc(arena, bytes + 1);
+    char *decoded = arena_alloc(arena, bytes + 1);
     size_t n = 0;
 
     if (decoded == NULL)
@@ -22,7 +24,8 @@ errcode_t percent_decode(text_t *out, const char *text, size_t bytes, bool plus_
             int high = bytes - i > 2 ? hex(text[i + 1]) : -1;
 
             if (high < 0 || hex(text[i + 2]) < 0)
-                return err_set(err, ERR_MALFORMED, "a percent sign is not followed by two hex digits");
+                return err_set(err, ERR_MALFORMED,
+                               "a percent sign is not followed by two hex digits");
             decoded[n++] = (char)(high * 16 + hex(text[i + 2]));
             i += 2;
         } else {
@@ -38,7 +41,8 @@ errcode_t percent_decode(text_t *out, const char *text, size_t bytes, bool plus_
     return ERR_NONE;
 }
 
-errcode_t query_parameter(text_t *out, bool *found, const char *query, const char *name, arena_t *arena, err_t *err)
+errcode_t query_parameter(text_t *out, bool *found, const char *query, const char *name,
+                          arena_t *arena, err_t *err)
 {
     size_t name_bytes = strlen(name);
 
@@ -64,7 +68,7 @@ errcode_t query_parameter(text_t *out, bool *found, const char *query, const cha
 errcode_t form_parse(json_t **root, arena_t *arena, const char *text, size_t bytes, err_t *err)
 {
     const char *at = text, *end = text + bytes;
-    json_t     *last = NULL;
+    json_t *last = NULL;
 
     *root = object_new(arena, err);
     if (*root == NULL)
@@ -72,8 +76,8 @@ errcode_t form_parse(json_t **root, arena_t *arena, const char *text, size_t byt
     while (at < end) {
         const char *item_end = memchr(at, '&', (size_t)(end - at));
         const char *equals;
-        text_t      name, value;
-        errcode_t   rc;
+        text_t name, value;
+        errcode_t rc;
 
         if (item_end == NULL)
             item_end = end;
@@ -99,13 +103,14 @@ errcode_t form_parse(json_t **root, arena_t *arena, const char *text, size_t byt
     return ERR_NONE;
 }
 
-errcode_t multipart_parse(json_t **root, arena_t *arena, text_t boundary, const char *text, size_t bytes, err_t *err)
+errcode_t multipart_parse(json_t **root, arena_t *arena, text_t boundary, const char *text,
+                          size_t bytes, err_t *err)
 {
     const char *end = text + bytes;
     const char *at;
-    char       *delimiter;
-    size_t      delimiter_bytes = boundary.n + 4;
-    json_t     *last = NULL;
+    char *delimiter;
+    size_t delimiter_bytes = boundary.n + 4;
+    json_t *last = NULL;
 
     *root = object_new(arena, err);
     if (*root == NULL)
@@ -124,8 +129,8 @@ errcode_t multipart_parse(json_t **root, arena_t *arena, text_t boundary, const 
     at = text + delimiter_bytes - 2;
     for (;;) {
         const char *head, *value, *value_end;
-        text_t      name, part_text;
-        errcode_t   rc;
+        text_t name, part_text;
+        errcode_t rc;
 
         if (end - at >= 2 && at[0] == '-' && at[1] == '-')
             return ERR_NONE;
@@ -140,8 +145,8 @@ errcode_t multipart_parse(json_t **root, arena_t *arena, text_t boundary, const 
             return err_set(err, ERR_MALFORMED, "multipart is cut short");
         rc = part_name(&name, (text_t){head, (size_t)(value + 2 - head)}, arena, err);
         part_text = (text_t){value + 4, (size_t)(value_end - value - 4)};
-        if (rc == ERR_NONE
-            && (memchr(part_text.bytes, '\0', part_text.n) != NULL || !text_is_utf8(part_text.bytes, part_text.n)))
+        if (rc == ERR_NONE && (memchr(part_text.bytes, '\0', part_text.n) != NULL ||
+                               !text_is_utf8(part_text.bytes, part_text.n)))
             rc = err_set(err, ERR_MALFORMED, "a field is not UTF-8 text");
         if (rc == ERR_NONE)
             rc = object_add(*root, &last, arena, name, part_text, err);
@@ -160,7 +165,7 @@ bool text_is_utf8(const char *text, size_t bytes)
     end = at + bytes;
     while (at < end) {
         uint32_t point;
-        int      more;
+        int more;
 
         if (*at < 0x80) {
             at++;
@@ -185,8 +190,8 @@ bool text_is_utf8(const char *text, size_t bytes)
                 return false;
             point = point << 6 | (at[i] & 0x3fu);
         }
-        if ((more == 2 && point < 0x800) || (more == 3 && point < 0x10000) || point > 0x10ffff
-            || (point >= 0xd800 && point <= 0xdfff))
+        if ((more == 2 && point < 0x800) || (more == 3 && point < 0x10000) || point > 0x10ffff ||
+            (point >= 0xd800 && point <= 0xdfff))
             return false;
         at += more + 1;
     }
@@ -215,7 +220,8 @@ static json_t *object_new(arena_t *arena, err_t *err)
     return object;
 }
 
-static errcode_t object_add(json_t *object, json_t **last, arena_t *arena, text_t name, text_t value, err_t *err)
+static errcode_t object_add(json_t *object, json_t **last, arena_t *arena, text_t name,
+                            text_t value, err_t *err)
 {
     json_t *member;
 
@@ -246,10 +252,10 @@ static errcode_t object_add(json_t *object, json_t **last, arena_t *arena, text_
 static errcode_t part_name(text_t *name, text_t head, arena_t *arena, err_t *err)
 {
     static const char wanted[] = "content-disposition:";
-    const char       *at = head.bytes, *end = head.bytes + head.n;
+    const char *at = head.bytes, *end = head.bytes + head.n;
 
     while (at < end) {
-        text_t      line = line_of(&at, end);
+        text_t line = line_of(&at, end);
         const char *value, *quote;
 
         if (line.n < sizeof wanted - 1 || strncasecmp(line.bytes, wanted, sizeof wanted - 1) != 0)

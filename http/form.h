@@ -16,13 +16,16 @@
 #define FORM_FIELDS_MAX 256
 
 /* A decoded copy, NUL-terminated behind its n bytes. */
-errcode_t percent_decode(text_t *out, const char *text, size_t bytes, bool plus_is_blank, arena_t *arena, err_t *err);
+errcode_t percent_decode(text_t *out, const char *text, size_t bytes, bool plus_is_blank,
+                         arena_t *arena, err_t *err);
 
 /* First value of a parameter of a raw query string. *found is false when it is absent. */
-errcode_t query_parameter(text_t *out, bool *found, const char *query, const char *name, arena_t *arena, err_t *err);
+errcode_t query_parameter(text_t *out, bool *found, const char *query, const char *name,
+                          arena_t *arena, err_t *err);
 
 errcode_t form_parse(json_t **root, arena_t *arena, const char *text, size_t bytes, err_t *err);
-errcode_t multipart_parse(json_t **root, arena_t *arena, text_t boundary, const char *text, size_t bytes, err_t *err);
+errcode_t multipart_parse(json_t **root, arena_t *arena, text_t boundary, const char *text,
+                          size_t bytes, err_t *err);
 
 bool text_is_utf8(const char *text, size_t bytes);
 

@@ -430,9 +430,11 @@ static void answer_window(work_t *self)
     self->sources = memory_zalloc(sizeof *self->sources);
     buffer_init(&self->sources->bytes, CHUNK_BYTES_MAX);
     if (job->bare) {
-        query.limit = CHUNK_NEXT;
+        size_t most = job->page.sized ? job->page.size : LIST_SORTED_MAX;
+
+        query.limit = job->page.sized ? job->page.size : CHUNK_NEXT;
         ask(self, 0, &query);
-        while (!self->failed && self->rows.count < LIST_SORTED_MAX) {
+        while (!self->failed && self->rows.count < most) {
             advance(self, 0, false);
             if (self->failed || !self->sources->has_head)
                 break;

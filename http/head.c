@@ -4,10 +4,10 @@
 #include <ctype.h>
 #include <strings.h>
 
-static bool  digits(const char *text, int64_t *value);
-static bool  host_is_plain(const char *host);
-static void  read_connection(head_t *out, const char *value);
-static bool  token_is(const char *text, size_t bytes, const char *word);
+static bool digits(const char *text, int64_t *value);
+static bool host_is_plain(const char *host);
+static void read_connection(head_t *out, const char *value);
+static bool token_is(const char *text, size_t bytes, const char *word);
 static method_t method_of(const char *name);
 
 /* Headers that this server acts on; each may appear once. */
@@ -29,8 +29,8 @@ typedef enum {
 
 static const struct {
     const char *name;
-    size_t      bytes;
-    bool        may_repeat; /* the first counts */
+    size_t bytes;
+    bool may_repeat; /* the first counts */
 } known_fields[FIELD__COUNT] = {
     [FIELD_HOST] = {"Host", 4, false},
     [FIELD_LENGTH] = {"Content-Length", 14, false},
@@ -46,18 +46,20 @@ static const struct {
     [FIELD_REQUEST_ID] = {"X-Request-ID", 12, true},
 };
 
-int head_read(head_t *out, const char *method, const char *version, const head_field_t *fields, size_t count,
-              const char **fault)
+int head_read(head_t *out, const char *method, const char *version, const head_field_t *fields,
+              size_t count, const char **fault)
 {
     const char *found[FIELD__COUNT] = {NULL};
 
-    *out = (head_t){
-        .method = method_of(method), .content_length = -1, .version_1_1 = strcmp(version, "1.1") == 0};
+    *out = (head_t){.method = method_of(method),
+                    .content_length = -1,
+                    .version_1_1 = strcmp(version, "1.1") == 0};
     for (size_t i = 0; i < count; i++) {
         size_t bytes = strlen(fields[i].name);
 
         for (int known = 0; known < FIELD__COUNT; known++) {
-            if (bytes != known_fields[known].bytes || strcasecmp(fields[i].name, known_fields[known].name) != 0)
+            if (bytes != known_fields[known].bytes ||
+                strcasecmp(fields[i].name, known_fields[known].name) != 0)
                 continue;
             if (found[known] != NULL && !known_fields[known].may_repeat) {
                 *fault = "a header that may appear once appears twice";
@@ -112,7 +114,8 @@ int head_read(head_t *out, const char *method, const char *version, const head_f
     return 0;
 }
 
-int head_layout(const char *start, const head_field_t *fields, size_t count, size_t *head_bytes, const char **fault)
+int head_layout(const char *start, const head_field_t *fields, size_t count, size_t *head_bytes,
+                const char **fault)
 {
     const char *line_end = NULL;
 
@@ -148,8 +151,8 @@ int head_layout(const char *start, const head_field_t *fields, size_t count, siz
 bool head_accepts(const char *accept, const char *type)
 {
     const char *slash = strchr(type, '/');
-    int         best = -1; /* how specific the best match was */
-    bool        allowed = false;
+    int best = -1; /* how specific the best match was */
+    bool allowed = false;
 
     if (accept == NULL || *accept == '\0')
         return true;
@@ -157,23 +160,25 @@ bool head_accepts(const char *accept, const char *type)
         size_t item = strcspn(accept, ",");
         size_t name_at = strspn(accept, " \t");
         size_t name = name_at < item ? strcspn(accept + name_at, "; \t,") : 0;
-        int    specific = -1;
-        bool   zero = false;
+        int specific = -1;
+        bool zero = false;
 
         if (token_is(accept + name_at, name, type))
             specific = 2;
-        else if (name == (size_t)(slash - type) + 2 && strncasecmp(accept + name_at, type, name - 1) == 0
-                 && accept[name_at + name - 1] == '*')
+        else if (name == (size_t)(slash - type) + 2 &&
+                 strncasecmp(accept + name_at, type, name - 1) == 0 &&
+                 accept[name_at + name - 1] == '*')
             specific = 1;
         else if (token_is(accept + name_at, name, "*/*"))
             specific = 0;
         for (size_t i = name_at + name; i + 3 <= item; i++) {
-            if ((accept[i] == ';' || accept[i] == ' ') && (accept[i + 1] == 'q' || accept[i + 1] == 'Q')
-                && accept[i + 2] == '=') {
+            if ((accept[i] == ';' || accept[i] == ' ') &&
+                (accept[i + 1] == 'q' || accept[i + 1] == 'Q') && accept[i + 2] == '=') {
                 size_t value = i + 3;
 
                 zero = value < item && accept[value] == '0';
-                for (value++; zero && value < item && accept[value] != ';' && accept[value] != ' '; value++)
+                for (value++; zero && value < item && accept[value] != ';' && accept[value] != ' ';
+                     value++)
                     zero = accept[value] == '.' || accept[value] == '0';
             }
         }
@@ -192,13 +197,13 @@ media_t head_media(const char *content_type, text_t *boundary)
 {
     static const struct {
         const char *name;
-        media_t     media;
+        media_t media;
     } types[] = {{"application/json", MEDIA_JSON},
                  {"application/x-www-form-urlencoded", MEDIA_FORM},
                  {"multipart/form-data", MEDIA_MULTIPART},
                  {"application/x-ndjson", MEDIA_LINES}};
-    media_t     media = MEDIA_OTHER;
-    size_t      bytes;
+    media_t media = MEDIA_OTHER;
+    size_t bytes;
     const char *at;
 
     *boundary = (text_t){NULL, 0};
@@ -216,7 +221,8 @@ media_t head_media(const char *content_type, text_t *boundary)
             size_t quote = at[8] == '"' ? 1 : 0;
             size_t value = strcspn(at + 8 + quote, "\"; \t");
 
-            if (!token_is(at + 8 + quote, value, "utf-8") && !token_is(at + 8 + quote, value, "utf8"))
+            if (!token_is(at + 8 + quote, value, "utf-8") &&
+                !token_is(at + 8 + quote, value, "utf8"))
                 media = MEDIA_OTHER;
         } else if (media == MEDIA_MULTIPART && strncasecmp(at, "boundary=", 9) == 0) {
             size_t quote = at[9] == '"' ? 1 : 0;
@@ -306,9 +312,10 @@ static method_t method_of(const char *name)
 {
     static const struct {
         const char *name;
-        method_t    method;
-    } methods[] = {{"POST", METHOD_POST},   {"GET", METHOD_GET},   {"PATCH", METHOD_PATCH},    {"PUT", METHOD_PUT},
-                   {"DELETE", METHOD_DELETE}, {"HEAD", METHOD_HEAD}, {"OPTIONS", METHOD_OPTIONS}};
+        method_t method;
+    } methods[] = {{"POST", METHOD_POST},      {"GET", METHOD_GET},       {"PATCH", METHOD_PATCH},
+                   {"PUT", METHOD_PUT},        {"DELETE", METHOD_DELETE}, {"HEAD", METHOD_HEAD},
+                   {"OPTIONS", METHOD_OPTIONS}};
 
     for (size_t i = 0; i < COUNT_OF(methods); i++) {
         if (strcmp(name, methods[i].name) == 0)

@@ -16,8 +16,9 @@
 
 #include "http/exchange.h"
 
-#define HEAD_FIELDS_MAX 63          /* one less than the library keeps: a 64th may be followed by lost ones */
-#define HEAD_BYTES_MAX (16 * 1024)
+#define HEAD_FIELDS_MAX \
+    63 /* one less than the library keeps: a 64th may be followed by lost ones */
+#define HEAD_BYTES_MAX        (16 * 1024)
 #define HEAD_TARGET_BYTES_MAX (8 * 1024)
 
 typedef struct {
@@ -26,13 +27,13 @@ typedef struct {
 } head_field_t;
 
 typedef struct {
-    method_t    method;          /* 0: one that no route has */
-    bool        version_1_1;
-    bool        keep_alive;      /* what version and Connection ask for */
-    bool        chunked;
-    bool        expect_continue;
-    int64_t     content_length;  /* -1: not given */
-    const char *host;            /* the rest: NULL when absent */
+    method_t method; /* 0: one that no route has */
+    bool version_1_1;
+    bool keep_alive; /* what version and Connection ask for */
+    bool chunked;
+    bool expect_continue;
+    int64_t content_length; /* -1: not given */
+    const char *host;       /* the rest: NULL when absent */
     const char *authorization;
     const char *content_type;
     const char *accept;
@@ -42,17 +43,25 @@ typedef struct {
     const char *request_id;
 } head_t;
 
-int head_read(head_t *out, const char *method, const char *version, const head_field_t *fields, size_t count,
-              const char **fault);
+int head_read(head_t *out, const char *method, const char *version, const head_field_t *fields,
+              size_t count, const char **fault);
 
 /* Where the fields stand in one buffer that starts at `start`: each name right after the end of the line before,
  * no blank before a colon, the empty line after the last. Returns 0 and the bytes of the whole head, or a status. */
-int head_layout(const char *start, const head_field_t *fields, size_t count, size_t *head_bytes, const char **fault);
+int head_layout(const char *start, const head_field_t *fields, size_t count, size_t *head_bytes,
+                const char **fault);
 
 /* Accept: true when `type` ("application/json") may be sent; a NULL header allows all. */
 bool head_accepts(const char *accept, const char *type);
 
-typedef enum { MEDIA_NONE, MEDIA_JSON, MEDIA_FORM, MEDIA_MULTIPART, MEDIA_LINES, MEDIA_OTHER } media_t;
+typedef enum {
+    MEDIA_NONE,
+    MEDIA_JSON,
+    MEDIA_FORM,
+    MEDIA_MULTIPART,
+    MEDIA_LINES,
+    MEDIA_OTHER
+} media_t;
 
 /* Kind of a Content-Type; NULL is MEDIA_NONE. A charset other than UTF-8 is MEDIA_OTHER. *boundary is set for
  * multipart only (n 0 when it is missing or too long). */

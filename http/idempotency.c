@@ -6,25 +6,28 @@
 
 static const char *const no_key[] = {"idempotency_key", NULL};
 
-errcode_t idempotency_read(command_t *command, const json_t *body, text_t header, const json_canonical_t *rules,
-                           buffer_t *scratch, arena_t *arena, err_t *err)
+errcode_t idempotency_read(command_t *command, const json_t *body, text_t header,
+                           const json_canonical_t *rules, buffer_t *scratch, arena_t *arena,
+                           err_t *err)
 {
-    const json_t    *member = body != NULL ? json_member(body, "idempotency_key") : NULL;
+    const json_t *member = body != NULL ? json_member(body, "idempotency_key") : NULL;
     json_canonical_t all = rules != NULL ? *rules : (json_canonical_t){.skip = NULL};
-    text_t           key = header;
+    text_t key = header;
 
     if (member != NULL && member->type != JSON_NULL) {
         if (member->type != JSON_STRING)
             return err_field(err, ERR_INVALID, "idempotency_key", "a string is needed");
-        if (header.n > 0
-            && (header.n != member->text_bytes || memcmp(header.bytes, member->text, header.n) != 0))
-            return err_field(err, ERR_INVALID, "idempotency_key", "header and body name different keys");
+        if (header.n > 0 &&
+            (header.n != member->text_bytes || memcmp(header.bytes, member->text, header.n) != 0))
+            return err_field(err, ERR_INVALID, "idempotency_key",
+                             "header and body name different keys");
         key = (text_t){member->text, member->text_bytes};
     }
     if (key.bytes != NULL && key.n == 0)
         return err_field(err, ERR_INVALID, "idempotency_key", "it may not be empty");
     if (key.n > IDEMPOTENCY_KEY_BYTES_MAX)
-        return err_field(err, ERR_INVALID, "idempotency_key", "at most %d bytes", IDEMPOTENCY_KEY_BYTES_MAX);
+        return err_field(err, ERR_INVALID, "idempotency_key", "at most %d bytes",
+                         IDEMPOTENCY_KEY_BYTES_MAX);
     if (key.n > 0 && (!text_is_utf8(key.bytes, key.n) || memchr(key.bytes, '\0', key.n) != NULL))
         return err_field(err, ERR_INVALID, "idempotency_key", "UTF-8 without NUL is needed");
     command->key = key;
@@ -42,13 +45,13 @@ errcode_t idempotency_read(command_t *command, const json_t *body, text_t header
     return ERR_NONE;
 }
 
-bool exchange_idempotency(exchange_t *self, const json_t *body, const json_canonical_t *rules, command_t *command)
+bool exchange_idempotency(exchange_t *self, const json_t *body, const json_canonical_t *rules,
+                          command_t *command)
 {
     err_t err;
 
-    if (idempotency_read(command, body, self->idempotency_key, rules, &call_of(self)->worker->scratch, self->arena,
-                         &err)
-        == ERR_NONE)
+    if (idempotency_read(command, body, self->idempotency_key, rules,
+                         &call_of(self)->worker->scratch, self->arena, &err) == ERR_NONE)
         return true;
     exchange_error(self, &err);
     return false;

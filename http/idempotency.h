@@ -16,7 +16,8 @@
 #define IDEMPOTENCY_KEY_BYTES_MAX 255
 
 /* `rules` may be NULL; its skip list must name idempotency_key when it has one. */
-errcode_t idempotency_read(command_t *command, const json_t *body, text_t header, const json_canonical_t *rules,
-                           buffer_t *scratch, arena_t *arena, err_t *err);
+errcode_t idempotency_read(command_t *command, const json_t *body, text_t header,
+                           const json_canonical_t *rules, buffer_t *scratch, arena_t *arena,
+                           err_t *err);
 
 #endif

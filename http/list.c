@@ -31,11 +31,16 @@ bool list_page_parse(text_t page, text_t size, list_page_t *out)
     *out = (list_page_t){.number = 1, .size = LIST_PAGE_DEFAULT, .asked = page.n > 0};
     if (size.n > PAGE_DIGITS_MAX) { /* a very large number is a large number */
         out->size = LIST_PAGE_MAX;
-        for (size_t i = 0; i < size.n; i++)
-            if (size.bytes[i] < '0' || size.bytes[i] > '9')
+        out->sized = true;
+        for (size_t i = 0; i < size.n; i++) {
+            if (size.bytes[i] < '0' || size.bytes[i] > '9') {
                 out->size = LIST_PAGE_DEFAULT;
+                out->sized = false;
+            }
+        }
     } else if (read_number(size, &number) && number > 0) {
         out->size = number > LIST_PAGE_MAX ? LIST_PAGE_MAX : (uint32_t)number;
+        out->sized = true;
     }
     if (page.n == 4 && memcmp(page.bytes, "last", 4) == 0)
         out->number = UINT64_MAX;

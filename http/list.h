@@ -22,6 +22,7 @@ typedef struct {
     uint64_t number; /* from 1; UINT64_MAX: the last one */
     uint32_t size;
     bool asked; /* `page` was given */
+    bool sized; /* `page_size` was given and is a size */
 } list_page_t;
 
 /* Texts with n 0 were not sent. */

@@ -8,13 +8,15 @@
 
 static const char *const skipped[] = {"idempotency_key", NULL};
 static const char *const aliases[][2] = {{"reward_cost", "points"}, {NULL, NULL}};
-static const char *const numeric[] = {"transaction_amount", "points",          "program_id",    "account_id",
-                                      "from_account_id",    "to_account_id", "reward_id", NULL};
+static const char *const numeric[] = {
+    "transaction_amount", "points",        "program_id", "account_id",
+    "from_account_id",    "to_account_id", "reward_id",  NULL};
 
 static const char *const skipped_in_line[] = {"idempotency_key", "operation", NULL};
 
 const json_canonical_t points_canonical = {.skip = skipped, .alias = aliases, .numeric = numeric};
-const json_canonical_t points_line_canonical = {.skip = skipped_in_line, .alias = aliases, .numeric = numeric};
+const json_canonical_t points_line_canonical = {
+    .skip = skipped_in_line, .alias = aliases, .numeric = numeric};
 
 static errcode_t read_earn(command_t *out, const json_t *body, arena_t *arena, err_t *err);
 static errcode_t read_burn(command_t *out, const json_t *body, arena_t *arena, err_t *err);
@@ -24,7 +26,7 @@ static errcode_t read_context(command_t *out, const json_t *body, arena_t *arena
 static errcode_t read_texts(command_t *out, const json_t *from, err_t *err);
 static errcode_t read_program(uint32_t *out, const json_t *body, bool required, err_t *err);
 static errcode_t string_read(text_t *out, const json_t *body, const char *name, err_t *err);
-static uint16_t  partition_of(const party_t *party, router_t *router);
+static uint16_t partition_of(const party_t *party, router_t *router);
 
 static const json_t *given_member(const json_t *body, const char *name)
 {
@@ -33,21 +35,24 @@ static const json_t *given_member(const json_t *body, const char *name)
     return member != NULL && member->type != JSON_NULL ? member : NULL;
 }
 
-errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation, const json_t *body, router_t *router,
-                         arena_t *arena, err_t *err)
+errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation, const json_t *body,
+                         router_t *router, arena_t *arena, err_t *err)
 {
-    bool      transfer = operation == OPERATION_TRANSFER;
-    party_t   party;
-    bool      given;
+    bool transfer = operation == OPERATION_TRANSFER;
+    party_t party;
+    bool given;
     errcode_t rc;
 
     *out = (command_t){.operation = operation};
-    rc = party_read(&party, body, transfer ? "from_" : "", err);
+    rc = party_read(&party, body, transfer ? PARTY_FROM : PARTY_SELF, err);
     if (rc != ERR_NONE)
         return rc;
     if (!party.found)
-        return transfer ? err_set(err, ERR_INVALID, "from_customer_id with program_id, or from_account_id, is required")
-                        : err_set(err, ERR_INVALID, "customer_id with program_id, or account_id, is required");
+        return transfer
+                   ? err_set(err, ERR_INVALID,
+                             "from_customer_id with program_id, or from_account_id, is required")
+                   : err_set(err, ERR_INVALID,
+                             "customer_id with program_id, or account_id, is required");
     out->account = party.account;
     out->customer = party.customer;
     rc = read_program(&out->program, body, party.account == 0, err);
@@ -55,12 +60,8 @@ errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation,
         return rc;
     *partition = partition_of(&party, router);
     switch ((operation_t)operation) {
-    case OPERATION_EARN:
-        out->kind = COMMAND_EARN;
-        return read_earn(out, body, arena, err);
-    case OPERATION_BURN:
-        out->kind = COMMAND_BURN;
-        return read_burn(out, body, arena, err);
+    case OPERATION_EARN: out->kind = COMMAND_EARN; return read_earn(out, body, arena, err);
+    case OPERATION_BURN: out->kind = COMMAND_BURN; return read_burn(out, body, arena, err);
     case OPERATION_ADJUST:
         out->kind = COMMAND_ADJUST;
         rc = integer_read(&out->points, &given, body, "points", err);
@@ -69,43 +70,43 @@ errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation,
         if (rc == ERR_NONE && out->points == 0)
             rc = err_set(err, ERR_INVALID_AMOUNT, "points other than zero are needed");
         return rc == ERR_NONE ? read_texts(out, body, err) : rc;
-    case OPERATION_TRANSFER:
-        out->kind = COMMAND_TRANSFER;
-        return read_transfer(out, body, err);
+    case OPERATION_TRANSFER: out->kind = COMMAND_TRANSFER; return read_transfer(out, body, err);
     case OPERATION_NONE:
     case OPERATION_ENROL:
     case OPERATION_ENTRY:
     case OPERATION_STATUS:
-    case OPERATION_DEFINE:
-        break;
+    case OPERATION_DEFINE: break;
     }
     return err_set(err, ERR_INVALID, "this operation is not one of earn, burn, transfer, adjust");
 }
 
-errcode_t party_read(party_t *out, const json_t *body, const char *prefix, err_t *err)
+errcode_t party_read(party_t *out, const json_t *body, party_role_t role, err_t *err)
 {
-    char          customer_name[32], account_name[32];
+    static const char *const customer_names[] = {"customer_id", "from_customer_id",
+                                                 "to_customer_id"};
+    static const char *const account_names[] = {"account_id", "from_account_id", "to_account_id"};
+    const char *customer_name = customer_names[role], *account_name = account_names[role];
     const json_t *customer;
-    int64_t       account;
-    bool          given;
-    errcode_t     rc;
+    int64_t account;
+    bool given;
+    errcode_t rc;
 
-    snprintf(customer_name, sizeof customer_name, "%scustomer_id", prefix);
-    snprintf(account_name, sizeof account_name, "%saccount_id", prefix);
     *out = (party_t){.found = false};
     rc = integer_read(&account, &given, body, account_name, err);
     if (rc != ERR_NONE)
         return rc;
     customer = given_member(body, customer_name);
     if (given && customer != NULL)
-        return err_set(err, ERR_INVALID, "%s and %s: give one of them", account_name, customer_name);
+        return err_set(err, ERR_INVALID, "%s and %s: give one of them", account_name,
+                       customer_name);
     if (given) {
         if (account < 1 || account > (int64_t)ID_MAX)
             return err_set(err, ERR_NOT_FOUND, "No such account.");
         *out = (party_t){.found = true, .account = (uint64_t)account};
     } else if (customer != NULL) {
-        if (customer->type != JSON_STRING || !uuid_parse(&out->customer, customer->text, customer->text_bytes)
-            || uuid_is_zero(&out->customer))
+        if (customer->type != JSON_STRING ||
+            !uuid_parse(&out->customer, customer->text, customer->text_bytes) ||
+            uuid_is_zero(&out->customer))
             return err_field(err, ERR_INVALID, customer_name, "Must be a valid UUID.");
         out->found = true;
     }
@@ -115,15 +116,16 @@ errcode_t party_read(party_t *out, const json_t *body, const char *prefix, err_t
 errcode_t integer_read(int64_t *out, bool *given, const json_t *body, const char *name, err_t *err)
 {
     const json_t *member = given_member(body, name);
-    decimal_t     value;
+    decimal_t value;
 
     *given = member != NULL;
     *out = 0;
     if (member == NULL)
         return ERR_NONE;
     /* 5, 5.0, 5e0 and "5": the value must be whole; a string has no exponent. */
-    if ((member->type != JSON_NUMBER && member->type != JSON_STRING)
-        || decimal_parse(&value, member->text, member->text_bytes, 16, 0, member->type == JSON_NUMBER, NULL) != ERR_NONE)
+    if ((member->type != JSON_NUMBER && member->type != JSON_STRING) ||
+        decimal_parse(&value, member->text, member->text_bytes, 16, 0, member->type == JSON_NUMBER,
+                      NULL) != ERR_NONE)
         return err_field(err, ERR_INVALID, name, "A valid integer is required.");
     if (value.value > POINTS_MAX || value.value < -POINTS_MAX)
         return err_field(err, ERR_INVALID, name, "The number is out of range.");
@@ -155,8 +157,8 @@ static errcode_t read_earn(command_t *out, const json_t *body, arena_t *arena, e
 
 static errcode_t read_burn(command_t *out, const json_t *body, arena_t *arena, err_t *err)
 {
-    int64_t   cost, points, reward;
-    bool      cost_given, points_given, reward_given;
+    int64_t cost, points, reward;
+    bool cost_given, points_given, reward_given;
     errcode_t rc = integer_read(&cost, &cost_given, body, "reward_cost", err);
 
     if (rc == ERR_NONE)
@@ -168,13 +170,14 @@ static errcode_t read_burn(command_t *out, const json_t *body, arena_t *arena, e
     if (!cost_given && !points_given)
         return err_field(err, ERR_INVALID, "reward_cost", "this field is required");
     if (cost_given && points_given && cost != points)
-        return err_field(err, ERR_INVALID, "points", "it is another name of reward_cost, which has another value");
+        return err_field(err, ERR_INVALID, "points",
+                         "it is another name of reward_cost, which has another value");
     out->points = cost_given ? cost : points;
     if (out->points <= 0)
         return err_set(err, ERR_INVALID_AMOUNT, NULL);
     if (reward_given) {
         char text[48];
-        int  n = snprintf(text, sizeof text, "{\"reward_id\":%lld}", (long long)reward);
+        int n = snprintf(text, sizeof text, "{\"reward_id\":%lld}", (long long)reward);
 
         out->metadata = (text_t){arena_copy(arena, text, (size_t)n), (size_t)n};
         if (out->metadata.bytes == NULL)
@@ -185,9 +188,9 @@ static errcode_t read_burn(command_t *out, const json_t *body, arena_t *arena, e
 
 static errcode_t read_transfer(command_t *out, const json_t *body, err_t *err)
 {
-    party_t   receiver;
-    bool      given;
-    errcode_t rc = party_read(&receiver, body, "to_", err);
+    party_t receiver;
+    bool given;
+    errcode_t rc = party_read(&receiver, body, PARTY_TO, err);
 
     if (rc != ERR_NONE)
         return rc;
@@ -210,7 +213,7 @@ static errcode_t read_transfer(command_t *out, const json_t *body, err_t *err)
 static errcode_t amount_text_parse(decimal_t *out, const char *text, size_t bytes)
 {
     const char *dot = bytes > 0 ? memchr(text, '.', bytes) : NULL;
-    size_t      whole = dot != NULL ? (size_t)(dot - text) : bytes;
+    size_t whole = dot != NULL ? (size_t)(dot - text) : bytes;
 
     if (bytes == 0 || text[0] == '-' || whole > 15 || (dot != NULL && bytes - whole - 1 > 6))
         return ERR_INVALID;
@@ -225,9 +228,9 @@ static errcode_t amount_text_parse(decimal_t *out, const char *text, size_t byte
 static errcode_t read_amount(int128_t *out, const json_t *body, err_t *err)
 {
     static const char name[] = "transaction_amount";
-    const json_t     *member = given_member(body, name);
-    decimal_t         value;
-    errcode_t         rc;
+    const json_t *member = given_member(body, name);
+    decimal_t value;
+    errcode_t rc;
 
     if (member == NULL)
         return err_field(err, ERR_INVALID, name, "this field is required");
@@ -238,9 +241,11 @@ static errcode_t read_amount(int128_t *out, const json_t *body, err_t *err)
     else
         rc = ERR_INVALID;
     if (rc != ERR_NONE)
-        return err_field(err, ERR_INVALID, name, "A number with up to 15 digits and 6 decimals is required.");
+        return err_field(err, ERR_INVALID, name,
+                         "A number with up to 15 digits and 6 decimals is required.");
     if (value.value < 0)
-        return err_field(err, ERR_INVALID, name, "Ensure this value is greater than or equal to 0.");
+        return err_field(err, ERR_INVALID, name,
+                         "Ensure this value is greater than or equal to 0.");
     *out = value.value;
     return ERR_NONE;
 }
@@ -248,17 +253,17 @@ static errcode_t read_amount(int128_t *out, const json_t *body, err_t *err)
 static errcode_t read_context(command_t *out, const json_t *body, arena_t *arena, err_t *err)
 {
     static const char name[] = "transaction_context";
-    const json_t     *context = given_member(body, name);
-    const json_t     *date;
-    buffer_t          text;
-    json_t           *parsed;
-    errcode_t         rc;
+    const json_t *context = given_member(body, name);
+    const json_t *date;
+    buffer_t text;
+    json_t *parsed;
+    errcode_t rc;
 
     if (context == NULL)
         return ERR_NONE;
     /* A form can only send it as a string. */
-    if (context->type == JSON_STRING
-        && json_parse(&parsed, arena, context->text, context->text_bytes, NULL) == ERR_NONE)
+    if (context->type == JSON_STRING &&
+        json_parse(&parsed, arena, context->text, context->text_bytes, NULL) == ERR_NONE)
         context = parsed;
     if (context->type != JSON_OBJECT)
         return err_field(err, ERR_INVALID, name, "an object is required");
@@ -269,11 +274,12 @@ static errcode_t read_context(command_t *out, const json_t *body, arena_t *arena
     if (rc != ERR_NONE)
         return rc;
     date = given_member(context, "transaction_date");
-    if (date != NULL
-        && (date->type != JSON_STRING
-            || instant_parse(&out->effective_us, date->text, date->text_bytes, false, NULL) != ERR_NONE
-            || out->effective_us == 0))
-        return err_field(err, ERR_INVALID, "transaction_date", "YYYY-MM-DDThh:mm:ss with an offset or Z is required");
+    if (date != NULL &&
+        (date->type != JSON_STRING ||
+         instant_parse(&out->effective_us, date->text, date->text_bytes, false, NULL) != ERR_NONE ||
+         out->effective_us == 0))
+        return err_field(err, ERR_INVALID, "transaction_date",
+                         "YYYY-MM-DDThh:mm:ss with an offset or Z is required");
     if (context->count == 0)
         return ERR_NONE;
     buffer_init(&text, POINTS_CONTEXT_BYTES_MAX);
@@ -292,7 +298,7 @@ static errcode_t read_context(command_t *out, const json_t *body, arena_t *arena
 static errcode_t read_texts(command_t *out, const json_t *from, err_t *err)
 {
     errcode_t rc = string_read(&out->description, from, "description", err);
-    size_t    chars = 0;
+    size_t chars = 0;
 
     if (rc == ERR_NONE && out->description.n > POINTS_TEXT_BYTES_MAX)
         rc = err_field(err, ERR_INVALID, "description", "at most %d bytes", POINTS_TEXT_BYTES_MAX);
@@ -303,20 +309,22 @@ static errcode_t read_texts(command_t *out, const json_t *from, err_t *err)
     for (size_t i = 0; i < out->reference.n; i++)
         chars += ((uint8_t)out->reference.bytes[i] & 0xc0) != 0x80;
     if (chars > POINTS_REFERENCE_CHARS_MAX)
-        return err_field(err, ERR_INVALID, "reference", "at most %d characters", POINTS_REFERENCE_CHARS_MAX);
+        return err_field(err, ERR_INVALID, "reference", "at most %d characters",
+                         POINTS_REFERENCE_CHARS_MAX);
     return ERR_NONE;
 }
 
 static errcode_t read_program(uint32_t *out, const json_t *body, bool required, err_t *err)
 {
-    int64_t   program;
-    bool      given;
+    int64_t program;
+    bool given;
     errcode_t rc = integer_read(&program, &given, body, "program_id", err);
 
     if (rc != ERR_NONE)
         return rc;
     if (!given)
-        return required ? err_field(err, ERR_INVALID, "program_id", "this field is required") : ERR_NONE;
+        return required ? err_field(err, ERR_INVALID, "program_id", "this field is required")
+                        : ERR_NONE;
     if (program < 1 || program > UINT32_MAX)
         return err_set(err, ERR_NOT_FOUND, "No such program.");
     *out = (uint32_t)program;
@@ -336,7 +344,8 @@ static errcode_t string_read(text_t *out, const json_t *body, const char *name, 
     if (memchr(member->text, '\0', member->text_bytes) != NULL)
         return err_field(err, ERR_INVALID, name, "Null characters are not allowed.");
     *out = (text_t){member->text, member->text_bytes};
-    while (out->n > 0 && (*out->bytes == ' ' || *out->bytes == '\t' || *out->bytes == '\n' || *out->bytes == '\r')) {
+    while (out->n > 0 && (*out->bytes == ' ' || *out->bytes == '\t' || *out->bytes == '\n' ||
+                          *out->bytes == '\r')) {
         out->bytes++;
         out->n--;
     }

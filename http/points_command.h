@@ -15,32 +15,36 @@
 
 #include "http/exchange.h"
 
-#define POINTS_TEXT_BYTES_MAX 4096      /* description */
+#define POINTS_TEXT_BYTES_MAX      4096 /* description */
 #define POINTS_REFERENCE_CHARS_MAX 255
-#define POINTS_CONTEXT_BYTES_MAX 65536  /* metadata */
+#define POINTS_CONTEXT_BYTES_MAX   65536 /* metadata */
 
 /* Fills kind, operation and what the body says, but not key, hashes, actor and rights. *partition is the owner of
  * the account that acts (for a transfer the giver). */
-errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation, const json_t *body, router_t *router,
-                         arena_t *arena, err_t *err);
+errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation, const json_t *body,
+                         router_t *router, arena_t *arena, err_t *err);
 
 /* How bodies of these calls are compared. */
 extern const json_canonical_t points_canonical;
 /* The same for a line of a batch, whose `operation` says what the path says elsewhere. */
 extern const json_canonical_t points_line_canonical;
 
-/* customer_id + program_id, or account_id; `prefix` "" or "from_" or "to_" goes before customer_id and account_id.
- * *found is false when neither is there. */
+/* Who: by account or by customer. `found` is false when neither is there. */
 typedef struct {
-    bool     found;
-    uint64_t account;  /* 0: by customer */
+    bool found;
+    uint64_t account; /* 0: by customer */
     uuid16_t customer;
 } party_t;
-errcode_t party_read(party_t *out, const json_t *body, const char *prefix, err_t *err);
+typedef enum {
+    PARTY_SELF,
+    PARTY_FROM,
+    PARTY_TO
+} party_role_t; /* customer_id, from_customer_id, to_customer_id ... */
+errcode_t party_read(party_t *out, const json_t *body, party_role_t role, err_t *err);
 
 /* An integer member: *given false when absent or null. */
 errcode_t integer_read(int64_t *out, bool *given, const json_t *body, const char *name, err_t *err);
 /* An id in a path: digits, 1 to 2^53 - 1. */
-bool      id_read(uint64_t *out, text_t text);
+bool id_read(uint64_t *out, text_t text);
 
 #endif

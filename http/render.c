@@ -21,39 +21,21 @@ static void put_ppm(buffer_t *out, const char *before, int64_t ppm);
 static void put_lines(buffer_t *out, const char *before, text_t lines);
 static text_t first_line(text_t lines);
 
-void render_result(const result_t *result, route_family_t family, const catalogue_t *catalogue, buffer_t *out)
+void render_result(const result_t *result, route_family_t family, const catalogue_t *catalogue,
+                   buffer_t *out)
 {
     switch ((renderer_t)result->renderer) {
-    case RENDER_NONE:
-        return;
-    case RENDER_EARN_1:
-        render_earn_1(result, out);
-        return;
-    case RENDER_BURN_1:
-        render_burn_1(result, out);
-        return;
-    case RENDER_ADJUST_1:
-        render_adjust_1(result, out);
-        return;
-    case RENDER_TRANSFER_1:
-        render_transfer_1(result, out);
-        return;
-    case RENDER_REFUSAL_1:
-        render_refusal_1(result, family, out);
-        return;
-    case RENDER_DETAIL_1:
-        render_detail_1(result, family, out);
-        return;
+    case RENDER_NONE: return;
+    case RENDER_EARN_1: render_earn_1(result, out); return;
+    case RENDER_BURN_1: render_burn_1(result, out); return;
+    case RENDER_ADJUST_1: render_adjust_1(result, out); return;
+    case RENDER_TRANSFER_1: render_transfer_1(result, out); return;
+    case RENDER_REFUSAL_1: render_refusal_1(result, family, out); return;
+    case RENDER_DETAIL_1: render_detail_1(result, family, out); return;
     case RENDER_ACCOUNT_1:
-    case RENDER_ENTRY_1:
-        render_row(result, catalogue, out);
-        return;
-    case RENDER_JSON_1:
-        buffer_append(out, result->json.bytes, result->json.n);
-        return;
-    case RENDER_INPUT_1:
-        render_input_1(result, family, out);
-        return;
+    case RENDER_ENTRY_1: render_row(result, catalogue, out); return;
+    case RENDER_JSON_1: buffer_append(out, result->json.bytes, result->json.n); return;
+    case RENDER_INPUT_1: render_input_1(result, family, out); return;
     }
     /* A node of an older version was given a result of a newer one. */
     buffer_text(out, "{\"detail\":\"this result needs a newer version to be shown\"}");
@@ -174,10 +156,10 @@ static void render_row(const result_t *result, const catalogue_t *catalogue, buf
 void render_account(const account_t *account, const catalogue_t *catalogue, buffer_t *out)
 {
     const char *status = account_status_name(account->status);
-    char        uuid[UUID_TEXT_BYTES + 1];
-    char        at[INSTANT_TEXT_MAX];
-    int64_t     next_us = 0;
-    points_t    expiring = 0;
+    char uuid[UUID_TEXT_BYTES + 1];
+    char at[INSTANT_TEXT_MAX];
+    int64_t next_us = 0;
+    points_t expiring = 0;
 
     for (uint32_t i = 0; i < account->lot_count; i++) {
         const lot_t *lot = &account->lots[i];
@@ -223,7 +205,7 @@ void render_account(const account_t *account, const catalogue_t *catalogue, buff
 void render_entry(const entry_t *entry, buffer_t *out)
 {
     const char *type = entry_type_name(entry->type);
-    char        at[INSTANT_TEXT_MAX];
+    char at[INSTANT_TEXT_MAX];
 
     put_id(out, "{\"id\":", entry->id);
     put_id(out, ",\"account\":", entry->account);
@@ -282,8 +264,8 @@ static void put_text_or_null(buffer_t *out, const char *before, text_t text)
 /* Millionths as the shortest decimal: 1250000 -> 1.25. */
 static void put_ppm(buffer_t *out, const char *before, int64_t ppm)
 {
-    char     digits[8];
-    int      n = 6;
+    char digits[8];
+    int n = 6;
     uint64_t magnitude = ppm < 0 ? (uint64_t)0 - (uint64_t)ppm : (uint64_t)ppm;
     uint64_t fraction = magnitude % PPM_ONE;
 

@@ -7,7 +7,7 @@
 #include <time.h>
 
 static const char *status_line(int status, char room[40]);
-static void        write_date(worker_t *worker, buffer_t *wire);
+static void write_date(worker_t *worker, buffer_t *wire);
 
 static const char fixed_headers[] = "Vary: Accept, Origin, Authorization\r\n"
                                     "X-Content-Type-Options: nosniff\r\n"
@@ -18,7 +18,7 @@ static const char fixed_headers[] = "Vary: Accept, Origin, Authorization\r\n"
 void reply_head(call_t *call, buffer_t *wire, int64_t body_bytes)
 {
     exchange_t *exchange = &call->exchange;
-    char        room[40];
+    char room[40];
 
     buffer_text(wire, status_line(exchange->status, room));
     write_date(call->worker, wire);
@@ -34,7 +34,8 @@ void reply_head(call_t *call, buffer_t *wire, int64_t body_bytes)
         buffer_text(wire, "Access-Control-Allow-Origin: ");
         buffer_text(wire, call->cors_origin);
         buffer_text(wire, "\r\nAccess-Control-Allow-Credentials: true\r\n"
-                          "Access-Control-Expose-Headers: etag, idempotent-replayed, retry-after, x-request-id\r\n");
+                          "Access-Control-Expose-Headers: etag, idempotent-replayed, retry-after, "
+                          "x-request-id\r\n");
     }
     if (exchange->headers.size > 0)
         buffer_append(wire, exchange->headers.bytes, exchange->headers.size);
@@ -55,7 +56,7 @@ void reply_head(call_t *call, buffer_t *wire, int64_t body_bytes)
 static const char *status_line(int status, char room[40])
 {
     static const struct {
-        int         status;
+        int status;
         const char *line;
     } lines[] = {
         {200, "HTTP/1.1 200 OK\r\n"},
@@ -104,14 +105,15 @@ static void write_date(worker_t *worker, buffer_t *wire)
         static const char *const days[] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
         static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                              "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-        time_t    time = (time_t)second;
+        time_t time = (time_t)second;
         struct tm at;
-        buffer_t  text;
+        buffer_t text;
 
         buffer_init(&text, 256);
         INVARIANT(gmtime_r(&time, &at) != NULL);
-        buffer_printf(&text, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[at.tm_wday], at.tm_mday,
-                      months[at.tm_mon], at.tm_year + 1900, at.tm_hour, at.tm_min, at.tm_sec);
+        buffer_printf(&text, "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n", days[at.tm_wday],
+                      at.tm_mday, months[at.tm_mon], at.tm_year + 1900, at.tm_hour, at.tm_min,
+                      at.tm_sec);
         INVARIANT(text.size <= sizeof worker->date);
         memcpy(worker->date, text.bytes, text.size);
         worker->date_bytes = text.size;

@@ -10,21 +10,22 @@ static void lookup(exchange_t *self);
 static bool ask_one(exchange_t *self, const query_t *query, uint16_t partition, uint32_t *count);
 static bool ask_all(exchange_t *self, const query_t *query, uint32_t *count);
 static errcode_t write_rows(exchange_t *self, const buffer_t *bytes, uint32_t *count, err_t *err);
-static void      write_row(exchange_t *self, const key_row_t *row, const result_t *result);
+static void write_row(exchange_t *self, const key_row_t *row, const result_t *result);
 
 const route_t requests_routes[] = {
-    {METHOD_GET, "/api/loyalty/v1/requests/{key}/", lookup, "request.view", 0, 0, FAMILY_SERVICE, NULL},
+    {METHOD_GET, "/api/loyalty/v1/requests/{key}/", lookup, "request.view", 0, 0, FAMILY_SERVICE,
+     NULL},
 };
 const size_t requests_route_count = COUNT_OF(requests_routes);
 
 static void lookup(exchange_t *self)
 {
-    text_t   key = self->params[0], parameter;
-    query_t  query = {.kind = QUERY_REQUEST, .key_hash = hash_bytes(key.bytes, key.n)};
+    text_t key = self->params[0], parameter;
+    query_t query = {.kind = QUERY_REQUEST, .key_hash = hash_bytes(key.bytes, key.n)};
     uint16_t catalogue = router_catalogue_partition(self->router);
     uint32_t count = 0;
-    bool     known_operation = true;
-    bool     answered = true;
+    bool known_operation = true;
+    bool answered = true;
 
     if (exchange_parameter(self, "operation", &parameter)) {
         query.operation = operation_of_name(parameter.bytes, parameter.n);
@@ -43,7 +44,8 @@ static void lookup(exchange_t *self)
         }
         query.set |= QUERY_BY_CUSTOMER;
         if (known_operation)
-            answered = ask_one(self, &query, router_partition_of_customer(self->router, &query.customer), &count);
+            answered = ask_one(self, &query,
+                               router_partition_of_customer(self->router, &query.customer), &count);
     } else if (known_operation) {
         if (query.operation != OPERATION_DEFINE)
             answered = ask_all(self, &query, &count);
@@ -63,7 +65,7 @@ static void lookup(exchange_t *self)
 static bool ask_one(exchange_t *self, const query_t *query, uint16_t partition, uint32_t *count)
 {
     buffer_t *bytes = &call_of(self)->worker->answer;
-    err_t     err;
+    err_t err;
     errcode_t rc;
 
     buffer_reset(bytes);
@@ -79,9 +81,9 @@ static bool ask_one(exchange_t *self, const query_t *query, uint16_t partition, 
 
 static bool ask_all(exchange_t *self, const query_t *query, uint32_t *count)
 {
-    uint16_t  partitions = router_partitions(self->router);
+    uint16_t partitions = router_partitions(self->router);
     buffer_t *answers = arena_alloc(self->arena, partitions * sizeof *answers);
-    err_t     err;
+    err_t err;
     errcode_t rc;
 
     if (answers == NULL) {
@@ -103,14 +105,14 @@ static bool ask_all(exchange_t *self, const query_t *query, uint32_t *count)
 
 static errcode_t write_rows(exchange_t *self, const buffer_t *bytes, uint32_t *count, err_t *err)
 {
-    answer_t  answer;
+    answer_t answer;
     errcode_t rc = answer_decode(&answer, bytes->bytes, bytes->size, err);
 
     for (uint32_t i = 0; i < answer.row_count && rc == ERR_NONE; i++) {
         const void *encoded;
-        size_t      n = unpack_blob(&answer.rows, &encoded);
-        key_row_t   row;
-        result_t    result = {.status = 0};
+        size_t n = unpack_blob(&answer.rows, &encoded);
+        key_row_t row;
+        result_t result = {.status = 0};
 
         if (answer.rows.failed)
             return err_set(err, ERR_CORRUPT, "the answer about a key is cut short");
@@ -128,16 +130,17 @@ static errcode_t write_rows(exchange_t *self, const buffer_t *bytes, uint32_t *c
 
 static void write_row(exchange_t *self, const key_row_t *row, const result_t *result)
 {
-    buffer_t   *out = &self->out;
+    buffer_t *out = &self->out;
     const char *operation = operation_name(row->operation);
-    bool        service = row->operation == OPERATION_EARN || row->operation == OPERATION_BURN
-                   || row->operation == OPERATION_ADJUST || row->operation == OPERATION_TRANSFER;
-    char        text[UUID_TEXT_BYTES + 1];
-    char        at[INSTANT_TEXT_MAX];
-    size_t      before;
+    bool service = row->operation == OPERATION_EARN || row->operation == OPERATION_BURN ||
+                   row->operation == OPERATION_ADJUST || row->operation == OPERATION_TRANSFER;
+    char text[UUID_TEXT_BYTES + 1];
+    char at[INSTANT_TEXT_MAX];
+    size_t before;
 
     buffer_text(out, "{\"operation\":");
-    json_write_string(out, operation != NULL ? operation : "", operation != NULL ? strlen(operation) : 0);
+    json_write_string(out, operation != NULL ? operation : "",
+                      operation != NULL ? strlen(operation) : 0);
     buffer_text(out, ",\"customer_id\":");
     if (uuid_is_zero(&row->customer)) {
         buffer_text(out, "null");
@@ -150,7 +153,8 @@ static void write_row(exchange_t *self, const key_row_t *row, const result_t *re
         buffer_text(out, "null");
     else
         json_write_i64(out, (int64_t)row->account);
-    buffer_text(out, row->state == KEY_FINAL ? ",\"state\":\"done\",\"status\":" : ",\"state\":\"pending\",\"status\":");
+    buffer_text(out, row->state == KEY_FINAL ? ",\"state\":\"done\",\"status\":"
+                                             : ",\"state\":\"pending\",\"status\":");
     if (row->state == KEY_FINAL)
         json_write_i64(out, result->status);
     else
@@ -158,7 +162,8 @@ static void write_row(exchange_t *self, const key_row_t *row, const result_t *re
     buffer_text(out, ",\"body\":");
     before = out->size;
     if (row->state == KEY_FINAL)
-        render_result(result, service ? FAMILY_SERVICE : FAMILY_RESOURCE, router_catalogue(self->router), out);
+        render_result(result, service ? FAMILY_SERVICE : FAMILY_RESOURCE,
+                      router_catalogue(self->router), out);
     if (out->size == before)
         buffer_text(out, "null");
     (void)instant_format(row->recorded_us, at);

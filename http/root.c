@@ -25,8 +25,8 @@ const size_t root_route_count = COUNT_OF(root_routes);
 static void write_url(exchange_t *self, const char *path)
 {
     arena_t *arena = self->arena;
-    size_t   base = strlen(self->base_url), bytes = strlen(path);
-    char    *url = arena_alloc(arena, base + bytes + 1);
+    size_t base = strlen(self->base_url), bytes = strlen(path);
+    char *url = arena_alloc(arena, base + bytes + 1);
 
     if (url == NULL)
         return;
@@ -89,7 +89,7 @@ static void index_row(void *exchange, const route_t *row)
 {
     exchange_t *self = exchange;
     const char *name = row->pattern + sizeof index_path - 1;
-    size_t      bytes;
+    size_t bytes;
 
     if (row->method != METHOD_GET || strncmp(row->pattern, index_path, sizeof index_path - 1) != 0)
         return;

@@ -12,6 +12,6 @@
 #include "http/exchange.h"
 
 extern const route_t root_routes[];
-extern const size_t  root_route_count;
+extern const size_t root_route_count;
 
 #endif

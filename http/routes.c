@@ -6,32 +6,33 @@
 #include <stdlib.h>
 
 #define METHOD_COUNT 7
-#define TABLES_MAX 8
+#define TABLES_MAX   8
 
 typedef struct node node_t;
 struct node {
-    const char    *text; /* literal; borrowed from a pattern; NULL for the root and for a {name} */
-    size_t         bytes;
-    bool           verbatim;  /* {key} */
-    node_t        *sibling;   /* next literal child of the same parent */
-    node_t        *literals;  /* owned */
-    node_t        *parameter; /* owned; NULL: none */
+    const char *text; /* literal; borrowed from a pattern; NULL for the root and for a {name} */
+    size_t bytes;
+    bool verbatim;     /* {key} */
+    node_t *sibling;   /* next literal child of the same parent */
+    node_t *literals;  /* owned */
+    node_t *parameter; /* owned; NULL: none */
     const route_t *rows[METHOD_COUNT];
-    char           allow[64]; /* "" when no row ends here */
+    char allow[64]; /* "" when no row ends here */
 };
 
 struct routes {
-    node_t         root;
+    node_t root;
     const route_t *tables[TABLES_MAX];
-    size_t         counts[TABLES_MAX];
-    size_t         table_count;
+    size_t counts[TABLES_MAX];
+    size_t table_count;
 };
 
 static errcode_t add_row(routes_t *self, const route_t *row, err_t *err);
-static node_t   *child_for(node_t *parent, const char *text, size_t bytes);
-static void      write_allow(node_t *node);
-static void      free_children(node_t *node);
-static const node_t *match_from(const node_t *node, const text_t *segments, int left, route_match_t *out);
+static node_t *child_for(node_t *parent, const char *text, size_t bytes);
+static void write_allow(node_t *node);
+static void free_children(node_t *node);
+static const node_t *match_from(const node_t *node, const text_t *segments, int left,
+                                route_match_t *out);
 
 /* Position of a method's bit. */
 static int method_at(method_t method)
@@ -71,10 +72,11 @@ errcode_t routes_add(routes_t *self, const route_t *rows, size_t count, err_t *e
     return ERR_NONE;
 }
 
-errcode_t routes_split(const char *path, text_t segments[ROUTE_SEGMENTS_MAX], int *count, arena_t *arena, err_t *err)
+errcode_t routes_split(const char *path, text_t segments[ROUTE_SEGMENTS_MAX], int *count,
+                       arena_t *arena, err_t *err)
 {
     bool decode = strchr(path, '%') != NULL;
-    int  n = 0;
+    int n = 0;
 
     *count = -1;
     if (*path != '/')
@@ -121,12 +123,13 @@ bool routes_match(const routes_t *self, const text_t *segments, int count, route
 const route_t *route_for(const route_match_t *match, method_t method)
 {
     const node_t *node = match->place;
-    int           at = method_at(method == METHOD_HEAD ? METHOD_GET : method);
+    int at = method_at(method == METHOD_HEAD ? METHOD_GET : method);
 
     return at < 0 ? NULL : node->rows[at];
 }
 
-void routes_each(const routes_t *self, void (*visit)(void *context, const route_t *row), void *context)
+void routes_each(const routes_t *self, void (*visit)(void *context, const route_t *row),
+                 void *context)
 {
     for (size_t table = 0; table < self->table_count; table++) {
         for (size_t i = 0; i < self->counts[table]; i++)
@@ -136,10 +139,10 @@ void routes_each(const routes_t *self, void (*visit)(void *context, const route_
 
 static errcode_t add_row(routes_t *self, const route_t *row, err_t *err)
 {
-    node_t     *node = &self->root;
+    node_t *node = &self->root;
     const char *at = row->pattern;
-    int         method = method_at(row->method);
-    int         params = 0, depth = 0;
+    int method = method_at(row->method);
+    int params = 0, depth = 0;
 
     if (*at != '/' || method < 0 || row->handler == NULL)
         return err_set(err, ERR_STATE, "route %s is not complete", row->pattern);
@@ -148,7 +151,8 @@ static errcode_t add_row(routes_t *self, const route_t *row, err_t *err)
         size_t bytes = strcspn(at, "/");
 
         if (bytes == 0 || ++depth > ROUTE_SEGMENTS_MAX)
-            return err_set(err, ERR_STATE, "route %s has an empty or too many segments", row->pattern);
+            return err_set(err, ERR_STATE, "route %s has an empty or too many segments",
+                           row->pattern);
         if (*at == '{' && ++params > EXCHANGE_PARAMS_MAX)
             return err_set(err, ERR_STATE, "route %s has too many parameters", row->pattern);
         node = child_for(node, at, bytes);
@@ -188,11 +192,13 @@ static node_t *child_for(node_t *parent, const char *text, size_t bytes)
 
 static void write_allow(node_t *node)
 {
-    static const char *const names[METHOD_COUNT] = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"};
-    size_t                   n = 0;
+    static const char *const names[METHOD_COUNT] = {"GET",   "HEAD",   "POST",   "PUT",
+                                                    "PATCH", "DELETE", "OPTIONS"};
+    size_t n = 0;
 
     for (int i = 0; i < METHOD_COUNT; i++) {
-        bool served = node->rows[i] != NULL || names[i][0] == 'O' || (i == 1 && node->rows[0] != NULL);
+        bool served =
+            node->rows[i] != NULL || names[i][0] == 'O' || (i == 1 && node->rows[0] != NULL);
         size_t bytes = strlen(names[i]);
 
         if (!served)
@@ -226,9 +232,10 @@ static bool literal_is(const node_t *node, const text_t *segment, size_t bytes)
     return node->bytes == bytes && memcmp(node->text, segment->bytes, bytes) == 0;
 }
 
-static const node_t *match_from(const node_t *node, const text_t *segments, int left, route_match_t *out)
+static const node_t *match_from(const node_t *node, const text_t *segments, int left,
+                                route_match_t *out)
 {
-    size_t        plain, kept = out->param_count;
+    size_t plain, kept = out->param_count;
     const node_t *found;
 
     if (left == 0)

@@ -19,25 +19,27 @@
 typedef struct routes routes_t;
 
 routes_t *routes_new(void);
-void      routes_destroy(routes_t **self_p);
+void routes_destroy(routes_t **self_p);
 errcode_t routes_add(routes_t *self, const route_t *rows, size_t count, err_t *err);
 
 /* Splits a raw path ("/a/b/") into segments; decodes them when the path holds a percent sign. *count is -1 for what
  * cannot be any route (empty or too many segments). */
-errcode_t routes_split(const char *path, text_t segments[ROUTE_SEGMENTS_MAX], int *count, arena_t *arena, err_t *err);
+errcode_t routes_split(const char *path, text_t segments[ROUTE_SEGMENTS_MAX], int *count,
+                       arena_t *arena, err_t *err);
 
 typedef struct {
     const char *allow; /* value of the Allow header */
     const void *place; /* for route_for */
-    text_t      params[EXCHANGE_PARAMS_MAX];
-    size_t      param_count;
+    text_t params[EXCHANGE_PARAMS_MAX];
+    size_t param_count;
 } route_match_t;
 
-bool           routes_match(const routes_t *self, const text_t *segments, int count, route_match_t *out);
+bool routes_match(const routes_t *self, const text_t *segments, int count, route_match_t *out);
 /* The row that answers a method there; HEAD is answered by GET's. NULL: 405. */
 const route_t *route_for(const route_match_t *match, method_t method);
 
 /* Calls `visit` for every row, in the order they were added. */
-void routes_each(const routes_t *self, void (*visit)(void *context, const route_t *row), void *context);
+void routes_each(const routes_t *self, void (*visit)(void *context, const route_t *row),
+                 void *context);
 
 #endif

@@ -18,22 +18,22 @@
 typedef struct http_server http_server_t;
 
 typedef struct {
-    router_t              *router;
-    const char            *listen;       /* "host:port", ":port" or "port"; IPv4; port 0: any free one */
-    int                    threads;      /* connections that can be open at once; default 136 */
-    const char            *cors_origins; /* separated by commas or blanks; "" = none; "*" is not accepted */
-    int64_t                token_ttl_us; /* default 24 h; prolonged by use */
-    int64_t                request_deadline_us; /* default 10 s */
-    const char            *version;      /* shown at "/"; default "" */
-    const clock_source_t  *clock;
+    router_t *router;
+    const char *listen;          /* "host:port", ":port" or "port"; IPv4; port 0: any free one */
+    int threads;                 /* connections that can be open at once; default 136 */
+    const char *cors_origins;    /* separated by commas or blanks; "" = none; "*" is not accepted */
+    int64_t token_ttl_us;        /* default 24 h; prolonged by use */
+    int64_t request_deadline_us; /* default 10 s */
+    const char *version;         /* shown at "/"; default "" */
+    const clock_source_t *clock;
     const random_source_t *random;
 } http_config_t;
 
-void      http_config_default(http_config_t *config);
+void http_config_default(http_config_t *config);
 errcode_t http_server_start(http_server_t **self_p, const http_config_t *config, err_t *err);
-void      http_server_stop(http_server_t *self, int64_t timeout_us);
-void      http_server_destroy(http_server_t **self_p);
-int       http_server_port(const http_server_t *self);
+void http_server_stop(http_server_t *self, int64_t timeout_us);
+void http_server_destroy(http_server_t **self_p);
+int http_server_port(const http_server_t *self);
 
 /* self may be NULL: then nothing happens (before start). value NULL: the session ended. */
 void http_session_applied(void *self, const hash_t *token, const void *value, size_t n);

@@ -7,20 +7,21 @@
 #include <stdlib.h>
 
 #define STRIPES 64
-#define WAYS 8
-#define ENDED_KEPT_US (INT64_C(15) * 60 * 1000000) /* far longer than a look-up or a message can be under way */
+#define WAYS    8
+#define ENDED_KEPT_US \
+    (INT64_C(15) * 60 * 1000000) /* far longer than a look-up or a message can be under way */
 
 typedef struct {
-    hash_t          token;
-    http_session_t       session;
-    int64_t         claimed_us;
+    hash_t token;
+    http_session_t session;
+    int64_t claimed_us;
     session_state_t state; /* SESSION_UNKNOWN: free */
 } place_t;
 
 struct session_table {
     pthread_rwlock_t locks[STRIPES]; /* lock i protects all buckets with number % STRIPES == i */
-    size_t           buckets;        /* power of two */
-    place_t         *places;         /* owned; buckets * WAYS */
+    size_t buckets;                  /* power of two */
+    place_t *places;                 /* owned; buckets * WAYS */
 };
 
 static place_t *bucket_of(session_table_t *self, const hash_t *token, pthread_rwlock_t **lock);
@@ -53,12 +54,13 @@ void session_table_destroy(session_table_t **self_p)
     *self_p = NULL;
 }
 
-session_state_t session_table_find(session_table_t *self, const hash_t *token, int64_t now_us, http_session_t *out)
+session_state_t session_table_find(session_table_t *self, const hash_t *token, int64_t now_us,
+                                   http_session_t *out)
 {
     pthread_rwlock_t *lock;
-    place_t          *bucket = bucket_of(self, token, &lock);
-    session_state_t   state = SESSION_UNKNOWN;
-    const place_t    *place;
+    place_t *bucket = bucket_of(self, token, &lock);
+    session_state_t state = SESSION_UNKNOWN;
+    const place_t *place;
 
     pthread_rwlock_rdlock(lock);
     place = place_of(bucket, token);
@@ -70,11 +72,12 @@ session_state_t session_table_find(session_table_t *self, const hash_t *token, i
     return state;
 }
 
-void session_table_put(session_table_t *self, const hash_t *token, const http_session_t *session, int64_t now_us)
+void session_table_put(session_table_t *self, const hash_t *token, const http_session_t *session,
+                       int64_t now_us)
 {
     pthread_rwlock_t *lock;
-    place_t          *bucket = bucket_of(self, token, &lock);
-    place_t          *place;
+    place_t *bucket = bucket_of(self, token, &lock);
+    place_t *place;
 
     pthread_rwlock_wrlock(lock);
     place = place_of(bucket, token);
@@ -90,23 +93,25 @@ void session_table_put(session_table_t *self, const hash_t *token, const http_se
 void session_table_end(session_table_t *self, const hash_t *token, int64_t now_us)
 {
     pthread_rwlock_t *lock;
-    place_t          *bucket = bucket_of(self, token, &lock);
-    place_t          *place;
+    place_t *bucket = bucket_of(self, token, &lock);
+    place_t *place;
 
     pthread_rwlock_wrlock(lock);
     place = place_of(bucket, token);
     if (place == NULL)
         place = place_to_take(bucket, now_us);
-    *place = (place_t){.token = *token, .session = {.expires_us = now_us + ENDED_KEPT_US}, .state = SESSION_ENDED};
+    *place = (place_t){
+        .token = *token, .session = {.expires_us = now_us + ENDED_KEPT_US}, .state = SESSION_ENDED};
     pthread_rwlock_unlock(lock);
 }
 
-bool session_table_claim(session_table_t *self, const hash_t *token, int64_t now_us, int64_t pause_us)
+bool session_table_claim(session_table_t *self, const hash_t *token, int64_t now_us,
+                         int64_t pause_us)
 {
     pthread_rwlock_t *lock;
-    place_t          *bucket = bucket_of(self, token, &lock);
-    place_t          *place;
-    bool              mine = false;
+    place_t *bucket = bucket_of(self, token, &lock);
+    place_t *place;
+    bool mine = false;
 
     pthread_rwlock_wrlock(lock);
     place = place_of(bucket, token);
@@ -136,7 +141,7 @@ errcode_t session_table_read_row(http_session_t *out, const void *bytes, size_t 
 static place_t *bucket_of(session_table_t *self, const hash_t *token, pthread_rwlock_t **lock)
 {
     uint64_t n;
-    size_t   bucket;
+    size_t bucket;
 
     memcpy(&n, token->bytes, sizeof n);
     bucket = (size_t)n & (self->buckets - 1);
@@ -161,8 +166,9 @@ static place_t *place_to_take(place_t *bucket, int64_t now_us)
     for (int i = 0; i < WAYS; i++) {
         if (bucket[i].state == SESSION_UNKNOWN || bucket[i].session.expires_us <= now_us)
             return &bucket[i];
-        if (best == NULL || bucket[i].state < best->state
-            || (bucket[i].state == best->state && bucket[i].session.expires_us < best->session.expires_us))
+        if (best == NULL || bucket[i].state < best->state ||
+            (bucket[i].state == best->state &&
+             bucket[i].session.expires_us < best->session.expires_us))
             best = &bucket[i];
     }
     return best;

@@ -10,10 +10,10 @@
 
 int socket_find(const char *remote_address, int remote_port, int local_port)
 {
-    struct in_addr       wanted;
+    struct in_addr wanted;
     const struct dirent *entry;
-    DIR                 *directory;
-    int                  found = -1;
+    DIR *directory;
+    int found = -1;
 
     if (inet_pton(AF_INET, remote_address, &wanted) != 1)
         return -1;
@@ -21,19 +21,20 @@ int socket_find(const char *remote_address, int remote_port, int local_port)
     if (directory == NULL)
         return -1;
     while (found < 0 && (entry = readdir(directory)) != NULL) {
-        char              *end;
-        long               descriptor = strtol(entry->d_name, &end, 10);
+        char *end;
+        long descriptor = strtol(entry->d_name, &end, 10);
         struct sockaddr_in address = {.sin_family = AF_UNSPEC};
-        socklen_t          bytes = sizeof address;
+        socklen_t bytes = sizeof address;
 
         if (end == entry->d_name || *end != '\0')
             continue;
-        if (getpeername((int)descriptor, (struct sockaddr *)&address, &bytes) != 0 || address.sin_family != AF_INET
-            || address.sin_addr.s_addr != wanted.s_addr || ntohs(address.sin_port) != remote_port)
+        if (getpeername((int)descriptor, (struct sockaddr *)&address, &bytes) != 0 ||
+            address.sin_family != AF_INET || address.sin_addr.s_addr != wanted.s_addr ||
+            ntohs(address.sin_port) != remote_port)
             continue;
         bytes = sizeof address;
-        if (getsockname((int)descriptor, (struct sockaddr *)&address, &bytes) == 0
-            && ntohs(address.sin_port) == local_port)
+        if (getsockname((int)descriptor, (struct sockaddr *)&address, &bytes) == 0 &&
+            ntohs(address.sin_port) == local_port)
             found = (int)descriptor;
     }
     closedir(directory);
@@ -50,7 +51,7 @@ int socket_waiting(int descriptor)
 int socket_discard(int descriptor, int bytes_max)
 {
     char room[16384];
-    int  total = 0;
+    int total = 0;
 
     while (descriptor >= 0 && total < bytes_max) {
         ssize_t n = recv(descriptor, room, sizeof room, MSG_DONTWAIT);

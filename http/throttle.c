@@ -7,23 +7,23 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define BUCKETS 1024
-#define WAYS 4
-#define FORGET_US (INT64_C(15) * 60 * 1000000)
+#define BUCKETS        1024
+#define WAYS           4
+#define FORGET_US      (INT64_C(15) * 60 * 1000000)
 #define PAUSE_FIRST_US (INT64_C(4) * 1000000)
-#define PAUSE_MAX_US (INT64_C(300) * 1000000)
+#define PAUSE_MAX_US   (INT64_C(300) * 1000000)
 
 typedef struct {
     uint64_t name; /* keyed hash; 0 = free */
     uint32_t failures;
-    int64_t  last_us;
+    int64_t last_us;
 } place_t;
 
 struct throttle {
     pthread_mutex_t mutex; /* protects places */
-    uint64_t        seed;  /* so that nobody can aim at a bucket */
-    uint32_t        limit;
-    place_t         places[BUCKETS][WAYS];
+    uint64_t seed;         /* so that nobody can aim at a bucket */
+    uint32_t limit;
+    place_t places[BUCKETS][WAYS];
 };
 
 static place_t *find(throttle_t *self, uint64_t name);
@@ -47,11 +47,12 @@ void throttle_destroy(throttle_t **self_p)
     *self_p = NULL;
 }
 
-bool throttle_try(throttle_t *self, const void *name, size_t bytes, int64_t now_us, int64_t *wait_us)
+bool throttle_try(throttle_t *self, const void *name, size_t bytes, int64_t now_us,
+                  int64_t *wait_us)
 {
     uint64_t hash = hash64(self->seed, name, bytes) | 1;
     place_t *place;
-    bool     go = true;
+    bool go = true;
 
     *wait_us = 0;
     pthread_mutex_lock(&self->mutex);
@@ -60,7 +61,7 @@ bool throttle_try(throttle_t *self, const void *name, size_t bytes, int64_t now_
         *place = (place_t){.name = hash};
     if (place->failures >= self->limit) {
         uint32_t beyond = place->failures - self->limit;
-        int64_t  pause = beyond > 6 ? PAUSE_MAX_US : PAUSE_FIRST_US << beyond;
+        int64_t pause = beyond > 6 ? PAUSE_MAX_US : PAUSE_FIRST_US << beyond;
 
         if (pause > PAUSE_MAX_US)
             pause = PAUSE_MAX_US;
@@ -98,7 +99,8 @@ static place_t *find(throttle_t *self, uint64_t name)
     for (int i = 0; i < WAYS; i++) {
         if (bucket[i].name == name)
             return &bucket[i];
-        if (bucket[i].name == 0 ? best->name != 0 : best->name != 0 && bucket[i].last_us < best->last_us)
+        if (bucket[i].name == 0 ? best->name != 0
+                                : best->name != 0 && bucket[i].last_us < best->last_us)
             best = &bucket[i];
     }
     return best;

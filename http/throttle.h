@@ -16,10 +16,11 @@
 typedef struct throttle throttle_t;
 
 throttle_t *throttle_new(uint32_t limit, const random_source_t *random);
-void        throttle_destroy(throttle_t **self_p);
+void throttle_destroy(throttle_t **self_p);
 
 /* True: go on, and the try counts as failed until throttle_good(). False: wait *wait_us. */
-bool throttle_try(throttle_t *self, const void *name, size_t bytes, int64_t now_us, int64_t *wait_us);
+bool throttle_try(throttle_t *self, const void *name, size_t bytes, int64_t now_us,
+                  int64_t *wait_us);
 /* The try was good: forget the failures (`all`), or only take this one back. */
 void throttle_good(throttle_t *self, const void *name, size_t bytes, bool all);
 

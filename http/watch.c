@@ -7,23 +7,24 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define LOOK_EVERY_US 100000
+#define LOOK_EVERY_US  100000
 #define NUDGE_EVERY_US 50000
 #define HURRY_EVERY_US 5000
 
 struct watch {
     const clock_source_t *clock;
-    pthread_t             thread;
-    pthread_mutex_t       mutex; /* protects first, stopping, hurry; held while a signal is sent, so that no thread
+    pthread_t thread;
+    pthread_mutex_t
+        mutex; /* protects first, stopping, hurry; held while a signal is sent, so that no thread
                                     can leave and end between look and signal */
-    pthread_cond_t        wake;
-    watched_t            *first;
-    bool                  stopping;
-    bool                  hurry;
+    pthread_cond_t wake;
+    watched_t *first;
+    bool stopping;
+    bool hurry;
 };
 
 static void *watch_run(void *state);
-static void  do_nothing(int number);
+static void do_nothing(int number);
 
 static int nudge_signal(void)
 {
@@ -32,9 +33,9 @@ static int nudge_signal(void)
 
 errcode_t watch_start(watch_t **self_p, const clock_source_t *clock, err_t *err)
 {
-    struct sigaction   action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = do_nothing, .sa_flags = SA_RESTART};
     pthread_condattr_t attributes;
-    watch_t           *self = memory_zalloc(sizeof *self);
+    watch_t *self = memory_zalloc(sizeof *self);
 
     sigemptyset(&action.sa_mask);
     INVARIANT(sigaction(nudge_signal(), &action, NULL) == 0);
@@ -111,10 +112,11 @@ static void *watch_run(void *state)
 {
     watch_t *self = state;
 
+    (void)pthread_setname_np(pthread_self(), "http-watch");
     pthread_mutex_lock(&self->mutex);
     while (!self->stopping) {
-        int64_t         now = clock_boot_us(self->clock);
-        int64_t         pause = self->hurry ? HURRY_EVERY_US : LOOK_EVERY_US;
+        int64_t now = clock_boot_us(self->clock);
+        int64_t pause = self->hurry ? HURRY_EVERY_US : LOOK_EVERY_US;
         struct timespec until;
 
         for (watched_t *thread = self->first; thread != NULL; thread = thread->next) {

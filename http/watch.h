@@ -21,14 +21,14 @@
 typedef struct watch watch_t;
 
 typedef struct watched {
-    pthread_t       thread;
-    atomic_llong    deadline_us; /* 0: not armed */
+    pthread_t thread;
+    atomic_llong deadline_us; /* 0: not armed */
     struct watched *next;
 } watched_t;
 
 errcode_t watch_start(watch_t **self_p, const clock_source_t *clock, err_t *err);
-void      watch_stop(watch_t **self_p);
-void      watch_hurry(watch_t *self);
+void watch_stop(watch_t **self_p);
+void watch_hurry(watch_t *self);
 
 void watch_enter(watch_t *self, watched_t *thread);
 void watch_leave(watch_t *self, watched_t *thread);

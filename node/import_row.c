@@ -122,7 +122,7 @@ errcode_t import_source_line(import_source_t *self, const char *line, size_t n, 
     case IMPORT_CSV: return line_csv(self, line, n, out, err);
     case IMPORT_CDNOW: return line_cdnow(self, line, n, number, out, err);
     }
-    INVARIANT(!"an import format that is not known");
+    INVARIANT(false); /* the formats are all named above */
     return ERR_INTERNAL;
 }
 
@@ -249,7 +249,7 @@ static errcode_t csv_header(import_source_t *self, const char *line, const char 
     if (end - line >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
         line += 3; /* byte order mark, as spreadsheets write it */
     for (self->columns = 0; more; self->columns++) {
-        text_t name;
+        text_t name = {NULL, 0};
         field_t field;
         errcode_t rc;
 
@@ -259,7 +259,7 @@ static errcode_t csv_header(import_source_t *self, const char *line, const char 
         rc = take_csv(self, &line, end, &name, &more, err);
         if (rc != ERR_NONE)
             return rc;
-        if (!find_field(name.bytes, name.n, &field))
+        if (name.n == 0 || !find_field(name.bytes, name.n, &field))
             return err_set(err, ERR_INVALID, "%.*s: an import knows no such column",
                            (int)(name.n > 60 ? 60 : name.n), name.bytes);
         self->column[self->columns] = (int)field;
@@ -286,7 +286,7 @@ static errcode_t line_csv(import_source_t *self, const char *line, size_t n, imp
         return csv_header(self, line, end, err);
     }
     for (; more; column++) {
-        text_t value;
+        text_t value = {NULL, 0};
         errcode_t rc;
 
         if (column == self->columns)

@@ -57,10 +57,10 @@ errcode_t import_post(import_window_t *self, const command_t *command, uint16_t 
     waiter_init(&slot->waiter);
     waiter_watch(&slot->waiter, slot->request);
     for (;;) {
-        rc = shards_post(self->shards, slot->request, err);
+        rc = shards_post(self->shards, slot->request, &self->fatal);
         if (rc != ERR_OVERLOADED || self->head == self->tail)
             break;
-        rc = take_oldest(self, ANSWER_WAIT_US, &taken, err);
+        rc = take_oldest(self, ANSWER_WAIT_US, &taken, &self->fatal);
         if (rc != ERR_NONE)
             break;
     }
@@ -71,11 +71,11 @@ errcode_t import_post(import_window_t *self, const command_t *command, uint16_t 
     request_release(slot->request);
     if (rc == ERR_UNREACHABLE) {
         /* Another node keeps this customer; its node imports the same file. */
-        import_refuse(self, what->line, err->text, strlen(err->text));
+        import_refuse(self, what->line, self->fatal.text, strlen(self->fatal.text));
+        self->fatal = (err_t){0};
         return ERR_NONE;
     }
-    self->fatal = *err;
-    return rc;
+    return err_set(err, rc, "line %llu: %.180s", (unsigned long long)what->line, self->fatal.text);
 }
 
 errcode_t import_drain(import_window_t *self, err_t *err)

@@ -358,14 +358,29 @@ static errcode_t define_program(import_t *self, text_t name, text_t body, err_t 
     return rc;
 }
 
+/* 0 for text that is no id. */
+static uint32_t number_of(text_t text)
+{
+    uint32_t number = 0;
+
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.n > 9 || text.bytes[i] < '0' || text.bytes[i] > '9')
+            return 0;
+        number = number * 10 + (uint32_t)(text.bytes[i] - '0');
+    }
+    return number;
+}
+
 /* By name, or by number. */
 static errcode_t find_program(import_t *self, text_t name, uint32_t *id, err_t *err)
 {
     const catalogue_t *catalogue = offline_catalogue(self->books);
+    uint32_t number = number_of(name);
     uint32_t *ids;
     size_t count;
-    uint32_t number = 0;
 
+    if (name.n == 0)
+        return err_set(err, ERR_INVALID, "program: it is empty");
     if (self->last_program.id != 0 && self->last_program.n == name.n &&
         memcmp(self->last_program.name, name.bytes, name.n) == 0) {
         *id = self->last_program.id;
@@ -374,10 +389,6 @@ static errcode_t find_program(import_t *self, text_t name, uint32_t *id, err_t *
     *id = 0;
     ids = memory_alloc(PROGRAMS_MAX * sizeof *ids);
     count = catalogue_ids(catalogue, CATALOGUE_NEWEST, RESOURCE_PROGRAM, ids, PROGRAMS_MAX);
-    for (size_t i = 0; i < name.n; i++)
-        number = name.n <= 9 && name.bytes[i] >= '0' && name.bytes[i] <= '9'
-                     ? number * 10 + (uint32_t)(name.bytes[i] - '0')
-                     : UINT32_MAX / 100;
     for (size_t i = 0; i < count && i < PROGRAMS_MAX; i++) {
         const program_t *program = catalogue_program(catalogue, CATALOGUE_NEWEST, ids[i]);
 
@@ -512,24 +523,29 @@ static errcode_t import_line(import_t *self, const char *line, size_t n, err_t *
 /* Only a hint: without it, or with a wrong one, known lines are replayed. */
 static void resume(import_t *self)
 {
+    char text[64] = "";
+    char *rest = text;
+    uint64_t offset, line;
     FILE *file;
-    uint64_t offset = 0, line = 0;
+    bool got;
 
-    if (!self->regular)
+    if (!self->regular || self->source.format == IMPORT_CSV) /* CSV needs its header */
         return;
     file = fopen(self->progress_path, "re");
     if (file == NULL)
         return;
-    if (fscanf(file, "%" SCNu64 " %" SCNu64, &offset, &line) == 2 && offset <= self->size &&
-        offset > 0 && self->source.format != IMPORT_CSV &&
-        lseek(self->file, (off_t)offset, SEEK_SET) == (off_t)offset) {
-        self->offset = offset;
-        self->line = self->resumed_line = self->shown_line = line;
-        self->window.done_offset = offset;
-        self->window.done_line = line;
-        (void)fprintf(stderr, "going on behind line %" PRIu64 "\n", line);
-    }
+    got = fgets(text, sizeof text, file) != NULL;
     (void)fclose(file);
+    offset = strtoull(text, &rest, 10);
+    line = strtoull(rest, NULL, 10);
+    if (!got || offset == 0 || offset > self->size ||
+        lseek(self->file, (off_t)offset, SEEK_SET) != (off_t)offset)
+        return;
+    self->offset = offset;
+    self->line = self->resumed_line = self->shown_line = line;
+    self->window.done_offset = offset;
+    self->window.done_line = line;
+    (void)fprintf(stderr, "going on behind line %" PRIu64 "\n", line);
 }
 
 static void keep_progress(import_t *self, bool now)

@@ -120,9 +120,10 @@ static int report(const verify_t *books, const birth_t *birth)
     (void)printf("  points      %" PRId64 " available, %" PRId64 " in transit by %" PRIu64
                  " transfers\n",
                  books->available, books->in_transit, books->transfers);
-    for (uint8_t type = ENTRY_EARN; type < ENTRY__END; type++) {
+    for (int type = ENTRY_EARN; type < ENTRY__END; type++) {
         if (books->by_type[type] != 0)
-            (void)printf("  %-11s %" PRId64 "\n", entry_type_name(type), books->by_type[type]);
+            (void)printf("  %-11s %" PRId64 "\n", entry_type_name((uint8_t)type),
+                         books->by_type[type]);
     }
     return books->wrong == 0 ? 0 : EXIT_BOOKS_WRONG;
 }

@@ -1,50 +1,48 @@
 /* calendar.c - windows and steps of a zone's calendar
  *
- * ICU answers two questions: how far a zone is from UTC at an instant, and which instant a local time
- * is. Dates themselves are computed here, in the proleptic Gregorian calendar. UTC needs no ICU.
+ * The system's time zone files say how far a zone is from UTC at an instant (tzif.h). Dates themselves
+ * are computed here, in the proleptic Gregorian calendar. UTC needs no file.
  */
 #include "protocol/calendar.h"
 
 #include "protocol/buffer.h"
+#include "protocol/tzif.h"
 
-#include <float.h>
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unicode/ucal.h>
 
-#define ZONE_NAME_MAX        64
-#define CALENDARS_PER_THREAD 4
-#define SECONDS_PER_DAY      86400
-#define MS_PER_DAY           (INT64_C(86400) * 1000)
-#define MONTHS_PER_YEAR      12
-#define YEARS_STEP_MAX       10000 /* more than between the first year and the last */
+#define ZONE_NAME_MAX     64
+#define VERSION_TEXT_MAX  16
+#define DIRECTORY_DEFAULT "/usr/share/zoneinfo"
+#define SECONDS_PER_DAY   86400
+#define MONTHS_PER_YEAR   12
+#define YEARS_STEP_MAX    10000 /* more than between the first year and the last */
 
 struct zone {
-    zone_t *next;        /* owned */
-    UCalendar *calendar; /* owned; NULL for UTC; never used itself, only cloned */
-    char name[ZONE_NAME_MAX];
+    zone_t *next; /* owned */
+    tzif_t *file; /* owned; NULL for UTC */
+    char name[ZONE_NAME_MAX + 1];
 };
 
-/* A UCalendar keeps the last time it was set to, so each thread has its own copies. */
-typedef struct {
-    const zone_t *zone[CALENDARS_PER_THREAD];
-    UCalendar *calendar[CALENDARS_PER_THREAD]; /* owned */
-    size_t next;                               /* replaced next */
-} clones_t;
-
-/* Protects zones. Zones are added and never removed. */
+/* Zones are put in front, never changed and never removed, so looking for one needs no lock. The lock
+ * is for adding: two threads that want the same zone get the same one. */
 static pthread_mutex_t zones_lock = PTHREAD_MUTEX_INITIALIZER;
-static zone_t *zones;
+static zone_t *_Atomic zones;
 
-static pthread_once_t clones_once = PTHREAD_ONCE_INIT;
-static pthread_key_t clones_key;
+/* Where the database is and its version; set once. */
+static pthread_once_t database_once = PTHREAD_ONCE_INIT;
+static char *database_directory; /* owned, for the life of the process */
+static char database_version[VERSION_TEXT_MAX] = "unknown";
 
 static zone_t *zone_find(const char *name);
-static bool zone_exists(const char *name);
-static UCalendar *calendar_new(const char *name);
-static UCalendar *clone_of(const zone_t *zone);
-static int64_t offset_ms(const zone_t *zone, int64_t at_us);
+static bool zone_name_allowed(const char *name);
+static errcode_t zone_file_read(tzif_t **file, const char *name, err_t *err);
+static const zone_t *zone_add(tzif_t **file, const char *name);
+static void database_prepare(void);
+static int64_t offset_us(const zone_t *zone, int64_t at_us);
 static int64_t instant_of(const zone_t *zone, int64_t day, int64_t us_of_day);
 static int64_t unit_start(calendar_unit_t unit, int64_t day);
 static int64_t unit_next(calendar_unit_t unit, int64_t start_day);
@@ -97,185 +95,148 @@ static int64_t days_in_month(int64_t year, int64_t month)
 
 errcode_t zone_open(const zone_t **zone, const char *name, err_t *err)
 {
-    zone_t *found;
     bool utc = strcmp(name, "UTC") == 0 || strcmp(name, "Etc/UTC") == 0;
+    const zone_t *found = zone_find(name);
+    tzif_t *file = NULL;
 
-    if (strlen(name) >= ZONE_NAME_MAX)
-        return err_set(err, ERR_INVALID, "the name of the time zone is too long");
-    INVARIANT(pthread_mutex_lock(&zones_lock) == 0);
-    found = zone_find(name);
-    if (found == NULL && (utc || zone_exists(name))) {
-        UCalendar *calendar = utc ? NULL : calendar_new(name);
+    if (found == NULL) {
+        errcode_t rc = utc ? ERR_NONE : zone_file_read(&file, name, err);
 
-        if (utc || calendar != NULL) {
-            found = memory_zalloc(sizeof *found);
-            found->calendar = calendar;
-            memcpy(found->name, name, strlen(name) + 1);
-            found->next = zones;
-            zones = found;
-        }
+        if (rc != ERR_NONE)
+            return rc;
+        found = zone_add(&file, name);
+        tzif_destroy(&file); /* when another thread was faster */
     }
-    INVARIANT(pthread_mutex_unlock(&zones_lock) == 0);
-    if (found == NULL)
-        return err_set(err, ERR_INVALID, "\"%s\" is no IANA time zone", name);
     *zone = found;
     return ERR_NONE;
 }
 
 const char *zone_database_version(void)
 {
-    UErrorCode status = U_ZERO_ERROR;
-    const char *version = ucal_getTZDataVersion(&status);
-
-    return U_FAILURE(status) ? "unknown" : version;
+    INVARIANT(pthread_once(&database_once, database_prepare) == 0);
+    return database_version;
 }
 
 static zone_t *zone_find(const char *name)
 {
-    zone_t *zone = zones;
+    zone_t *zone = atomic_load_explicit(&zones, memory_order_acquire);
 
     while (zone != NULL && strcmp(zone->name, name) != 0)
         zone = zone->next;
     return zone;
 }
 
-static void widen(UChar *out, const char *name)
+static const zone_t *zone_add(tzif_t **file, const char *name)
 {
-    size_t n = strlen(name);
+    zone_t *zone;
 
-    for (size_t i = 0; i <= n; i++)
-        out[i] = (unsigned char)name[i];
+    INVARIANT(pthread_mutex_lock(&zones_lock) == 0);
+    zone = zone_find(name);
+    if (zone == NULL) {
+        zone = memory_zalloc(sizeof *zone);
+        zone->file = *file;
+        *file = NULL;
+        memcpy(zone->name, name, strlen(name) + 1);
+        zone->next = atomic_load_explicit(&zones, memory_order_relaxed);
+        atomic_store_explicit(&zones, zone, memory_order_release);
+    }
+    INVARIANT(pthread_mutex_unlock(&zones_lock) == 0);
+    return zone;
 }
 
-/* For a name it does not know ICU opens GMT without a word, and it makes up zones for "GMT+3"; a
- * system id is one from the database. A few of those are ICU's own (three-letter names from old
- * Java, some of which mean different places to different people) and not in the IANA list. */
-static bool zone_exists(const char *name)
+/* The name becomes part of a path. Names of the IANA list begin with a capital; what else lies in the
+ * directory (the host's own zone, tables, a second database with leap seconds) does not. */
+static bool zone_name_allowed(const char *name)
 {
-    static const char *const not_iana[] = {"ACT", "AET", "AGT", "ART", "AST",        "BET", "BST",
-                                           "CAT", "CNT", "CST", "CTT", "EAT",        "ECT", "IET",
-                                           "IST", "JST", "MIT", "NET", "NST",        "PLT", "PNT",
-                                           "PRT", "PST", "SST", "VST", "Etc/Unknown"};
-    UErrorCode status = U_ZERO_ERROR;
-    UBool in_database = false;
-    UChar wide[ZONE_NAME_MAX];
-    UChar canonical[2 * ZONE_NAME_MAX];
+    size_t n = strnlen(name, ZONE_NAME_MAX + 1);
 
-    for (size_t i = 0; i < COUNT_OF(not_iana); i++)
-        if (strcmp(name, not_iana[i]) == 0)
-            return false;
-    if (strncmp(name, "SystemV/", 8) == 0)
+    if (n < 1 || n > ZONE_NAME_MAX || name[0] < 'A' || name[0] > 'Z')
         return false;
-    widen(wide, name);
-    (void)ucal_getCanonicalTimeZoneID(wide, -1, canonical, COUNT_OF(canonical), &in_database,
-                                      &status);
-    return U_SUCCESS(status) && in_database;
-}
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i];
+        bool letter = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z');
+        bool other = (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '_';
+        bool slash = c == '/' && name[i + 1] != '/' && name[i + 1] != '\0';
 
-static UCalendar *calendar_new(const char *name)
-{
-    UErrorCode status = U_ZERO_ERROR;
-    UChar wide[ZONE_NAME_MAX];
-    UCalendar *calendar;
-
-    widen(wide, name);
-    calendar = ucal_open(wide, -1, "en_US", UCAL_GREGORIAN, &status);
-    if (U_FAILURE(status))
-        return NULL;
-    ucal_setGregorianChange(calendar, -DBL_MAX, &status); /* no Julian dates before 1582 */
-    /* Both options work in lenient mode only. */
-    ucal_setAttribute(calendar, UCAL_LENIENT, 1);
-    ucal_setAttribute(calendar, UCAL_SKIPPED_WALL_TIME, UCAL_WALLTIME_NEXT_VALID);
-    ucal_setAttribute(calendar, UCAL_REPEATED_WALL_TIME, UCAL_WALLTIME_FIRST);
-    if (U_FAILURE(status)) {
-        ucal_close(calendar);
-        return NULL;
+        if (!letter && !other && !slash)
+            return false;
     }
-    return calendar;
+    return true;
 }
 
-static void clones_free(void *state)
+/* The path of a file of the database, to be freed. */
+static char *database_path(const char *name)
 {
-    clones_t *clones = state;
+    size_t directory_bytes = strlen(database_directory);
+    size_t name_bytes = strlen(name);
+    char *path = memory_alloc(directory_bytes + 1 + name_bytes + 1);
 
-    for (size_t i = 0; i < CALENDARS_PER_THREAD; i++)
-        if (clones->calendar[i] != NULL)
-            ucal_close(clones->calendar[i]);
-    free(clones);
+    memcpy(path, database_directory, directory_bytes);
+    path[directory_bytes] = '/';
+    memcpy(path + directory_bytes + 1, name, name_bytes + 1);
+    return path;
 }
 
-static void clones_prepare(void)
+static errcode_t zone_file_read(tzif_t **file, const char *name, err_t *err)
 {
-    INVARIANT(pthread_key_create(&clones_key, clones_free) == 0);
-}
+    errcode_t rc = ERR_NOT_FOUND;
 
-static UCalendar *clone_of(const zone_t *zone)
-{
-    UErrorCode status = U_ZERO_ERROR;
-    clones_t *clones;
-    size_t at;
-
-    INVARIANT(pthread_once(&clones_once, clones_prepare) == 0);
-    clones = pthread_getspecific(clones_key);
-    if (clones == NULL) {
-        clones = memory_zalloc(sizeof *clones);
-        INVARIANT(pthread_setspecific(clones_key, clones) == 0);
+    if (zone_name_allowed(name)) {
+        INVARIANT(pthread_once(&database_once, database_prepare) == 0);
+        char *path = database_path(name);
+        rc = tzif_read(file, path, err);
+        free(path);
     }
-    for (size_t i = 0; i < CALENDARS_PER_THREAD; i++)
-        if (clones->zone[i] == zone)
-            return clones->calendar[i];
-    at = clones->next;
-    clones->next = (at + 1) % CALENDARS_PER_THREAD;
-    if (clones->calendar[at] != NULL)
-        ucal_close(clones->calendar[at]);
-    clones->zone[at] = zone;
-    clones->calendar[at] = ucal_clone(zone->calendar, &status);
-    INVARIANT(U_SUCCESS(status)); /* only memory can fail here */
-    return clones->calendar[at];
+    if (rc == ERR_NOT_FOUND)
+        return err_set(err, ERR_INVALID, "\"%.*s\" is no IANA time zone", ZONE_NAME_MAX, name);
+    return rc;
 }
 
-static int64_t offset_ms(const zone_t *zone, int64_t at_us)
+/* The database in text form begins with a line like `# version 2026f`. */
+static void database_version_read(void)
 {
-    UErrorCode status = U_ZERO_ERROR;
-    UCalendar *calendar;
-    int64_t offset;
+    char *path = database_path("tzdata.zi");
+    FILE *file = fopen(path, "re");
+    char text[VERSION_TEXT_MAX];
+    char end;
 
-    if (zone->calendar == NULL)
+    if (file != NULL) {
+        if (fscanf(file, "# version %15[0-9A-Za-z.-]%c", text, &end) == 2 && end == '\n')
+            memcpy(database_version, text, sizeof text);
+        (void)fclose(file); /* was only read */
+    }
+    free(path);
+}
+
+static void database_prepare(void)
+{
+    const char *directory = getenv("TZDIR");
+
+    if (directory == NULL || directory[0] == '\0')
+        directory = DIRECTORY_DEFAULT;
+    database_directory = memory_alloc(strlen(directory) + 1);
+    memcpy(database_directory, directory, strlen(directory) + 1);
+    database_version_read();
+}
+
+static int64_t offset_us(const zone_t *zone, int64_t at_us)
+{
+    if (zone->file == NULL)
         return 0;
-    calendar = clone_of(zone);
-    ucal_setMillis(calendar, (UDate)floor_div(at_us, 1000), &status);
-    offset = ucal_get(calendar, UCAL_ZONE_OFFSET, &status);
-    offset += ucal_get(calendar, UCAL_DST_OFFSET, &status);
-    INVARIANT(U_SUCCESS(status)); /* the time is in range and the fields exist */
-    return offset;
+    return tzif_offset(zone->file, floor_div(at_us, SECOND_US)) * SECOND_US;
 }
 
 /* The instant of a local time given as day number and microsecond of that day. */
 static int64_t instant_of(const zone_t *zone, int64_t day, int64_t us_of_day)
 {
-    UErrorCode status = U_ZERO_ERROR;
-    int64_t local_ms = day * MS_PER_DAY + us_of_day / 1000;
-    int64_t micros = us_of_day % 1000;
-    int64_t ms_of_day = us_of_day / 1000;
-    int64_t year, month, day_of_month, at_ms;
-    UCalendar *calendar;
+    int64_t local_s = day * SECONDS_PER_DAY + us_of_day / SECOND_US;
+    bool exists;
 
-    if (zone->calendar == NULL)
-        return local_ms * 1000 + micros;
-    calendar = clone_of(zone);
-    date_of(day, &year, &month, &day_of_month);
-    ucal_clear(calendar);
-    /* The extended year has a year 0 and goes below it. */
-    ucal_set(calendar, UCAL_EXTENDED_YEAR, (int32_t)year);
-    ucal_set(calendar, UCAL_MONTH, (int32_t)month - 1);
-    ucal_set(calendar, UCAL_DATE, (int32_t)day_of_month);
-    ucal_set(calendar, UCAL_MILLISECONDS_IN_DAY, (int32_t)ms_of_day);
-    at_ms = (int64_t)ucal_getMillis(calendar, &status);
-    INVARIANT(U_SUCCESS(status));
+    if (zone->file == NULL)
+        return day * DAY_US + us_of_day;
+    int64_t at_s = tzif_instant(zone->file, local_s, &exists);
     /* In a gap the answer is the gap's end, to the microsecond. */
-    if (micros != 0 && at_ms + offset_ms(zone, at_ms * 1000) != local_ms)
-        micros = 0;
-    return at_ms * 1000 + micros;
+    return at_s * SECOND_US + (exists ? us_of_day % SECOND_US : 0);
 }
 
 /* ------------------------------------------------------------------ windows and steps */
@@ -291,7 +252,7 @@ static int64_t within_range(int64_t at_us)
 
 static void split_local(const zone_t *zone, int64_t at_us, int64_t *day, int64_t *us_of_day)
 {
-    int64_t local_us = at_us + offset_ms(zone, at_us) * 1000;
+    int64_t local_us = at_us + offset_us(zone, at_us);
 
     *day = floor_div(local_us, DAY_US);
     *us_of_day = local_us - *day * DAY_US;

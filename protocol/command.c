@@ -14,10 +14,10 @@ const char *operation_name(uint8_t operation)
 
 uint8_t operation_of_name(const char *name, size_t bytes)
 {
-    for (uint8_t i = OPERATION_NONE + 1; i < COUNT_OF(operation_names); i++) {
+    for (size_t i = OPERATION_NONE + 1; i < COUNT_OF(operation_names); i++) {
         if (operation_names[i] != NULL && strlen(operation_names[i]) == bytes &&
             memcmp(operation_names[i], name, bytes) == 0)
-            return i;
+            return (uint8_t)i;
     }
     return OPERATION_NONE;
 }

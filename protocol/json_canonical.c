@@ -141,13 +141,13 @@ static size_t digits_at(const char *text, size_t bytes, size_t at)
     return n;
 }
 
-/* The grammar of RFC 8259. */
+/* The grammar of RFC 8259, and leading zeros, which texts for decimals may have. */
 static bool is_number(const char *text, size_t bytes)
 {
     size_t at = bytes > 0 && text[0] == '-' ? 1 : 0;
     size_t n = digits_at(text, bytes, at);
 
-    if (n == 0 || (n > 1 && text[at] == '0'))
+    if (n == 0)
         return false;
     at += n;
     if (at < bytes && text[at] == '.') {

@@ -4,6 +4,7 @@
  */
 #include "protocol/log.h"
 #include "storage/directory.h"
+#include "storage/row_order.h"
 #include "storage/store_ops.h"
 
 #include <inttypes.h>
@@ -22,6 +23,12 @@
 enum { RECOVER_TOLERATE_TORN_TAIL = 0, RECOVER_POINT_IN_TIME = 2, RECOVER_SKIP_DAMAGED = 3 };
 enum { CHECKSUM_XXH3 = 4, LOG_LEVEL_WARN = 2 };
 
+/* What one write needs; a thread borrows one from the store. */
+typedef struct {
+    rocksdb_writebatch_t *batch; /* owned */
+    row_order_t order;
+} writer_t;
+
 typedef struct {
     store_t base;
     rocksdb_t *db;
@@ -32,8 +39,8 @@ typedef struct {
     rocksdb_writeoptions_t *write_synced;
     rocksdb_writeoptions_t *write_unsynced;
     size_t memory_configured;
-    pthread_mutex_t mutex; /* protects writers */
-    rocksdb_writebatch_t *writers[WRITERS_MAX];
+    pthread_mutex_t mutex;          /* protects writers */
+    writer_t *writers[WRITERS_MAX]; /* owned */
     size_t writer_count;
 } rocksdb_store_t;
 
@@ -76,8 +83,10 @@ static errcode_t open_with_mode(rocksdb_store_t *self, const char *path, bool re
                                 err_t *err);
 static void rocks_destroy(store_t *base);
 static errcode_t failed(err_t *err, char *message, const char *what);
-static rocksdb_writebatch_t *writer_take(rocksdb_store_t *self);
-static void writer_give(rocksdb_store_t *self, rocksdb_writebatch_t *writer);
+static void emit_rows(rocksdb_store_t *self, writer_t *writer);
+static writer_t *writer_take(rocksdb_store_t *self);
+static void writer_give(rocksdb_store_t *self, writer_t *writer);
+static void writer_destroy(writer_t *writer);
 static uint64_t property_sum(rocksdb_store_t *self, const char *name);
 static uint64_t property(rocksdb_store_t *self, const char *name);
 
@@ -239,7 +248,7 @@ static void rocks_destroy(store_t *base)
         rocksdb_close(self->db);
     }
     for (size_t i = 0; i < self->writer_count; i++)
-        rocksdb_writebatch_destroy(self->writers[i]);
+        writer_destroy(self->writers[i]);
     rocksdb_writeoptions_destroy(self->write_unsynced);
     rocksdb_writeoptions_destroy(self->write_synced);
     rocksdb_readoptions_destroy(self->read_newest);
@@ -278,7 +287,7 @@ static errcode_t rocks_write(store_t *base, const batch_part_t *parts, size_t co
                              err_t *err)
 {
     rocksdb_store_t *self = (rocksdb_store_t *)base;
-    rocksdb_writebatch_t *writer = writer_take(self);
+    writer_t *writer = writer_take(self);
     char *message = NULL;
     bool corrupt = false;
 
@@ -287,17 +296,17 @@ static errcode_t rocks_write(store_t *base, const batch_part_t *parts, size_t co
         size_t at = 0;
 
         while (batch_next(parts[i].bytes, parts[i].n, &at, &row, &corrupt)) {
-            rocksdb_column_family_handle_t *column = self->columns[row.family + 1];
-
-            if (row.is_delete)
-                rocksdb_writebatch_delete_cf(writer, column, (const char *)row.key, row.key_bytes);
-            else
-                rocksdb_writebatch_put_cf(writer, column, (const char *)row.key, row.key_bytes,
-                                          (const char *)row.value, row.value_bytes);
+            if (!row_order_add(&writer->order, &row)) {
+                emit_rows(self, writer);
+                INVARIANT(row_order_add(&writer->order, &row));
+            }
         }
     }
-    if (!corrupt)
-        rocksdb_write(self->db, sync ? self->write_synced : self->write_unsynced, writer, &message);
+    if (!corrupt) {
+        emit_rows(self, writer);
+        rocksdb_write(self->db, sync ? self->write_synced : self->write_unsynced, writer->batch,
+                      &message);
+    }
     writer_give(self, writer);
     if (corrupt)
         return err_set(err, ERR_CORRUPT,
@@ -527,32 +536,64 @@ static errcode_t failed(err_t *err, char *message, const char *what)
     return code;
 }
 
-/* Several shard threads may write at once; RocksDB lets one of them sync for all. Each needs a batch of its own. */
-static rocksdb_writebatch_t *writer_take(rocksdb_store_t *self)
+static void emit_rows(rocksdb_store_t *self, writer_t *writer)
 {
-    rocksdb_writebatch_t *writer = NULL;
+    row_order_t *order = &writer->order;
+
+    row_order_sort(order);
+    for (size_t i = 0; i < order->count; i++) {
+        const row_write_t *row = &order->rows[order->ranks[i].index];
+        rocksdb_column_family_handle_t *column = self->columns[row->family + 1];
+
+        if (row->is_delete)
+            rocksdb_writebatch_delete_cf(writer->batch, column, (const char *)row->key,
+                                         row->key_bytes);
+        else
+            rocksdb_writebatch_put_cf(writer->batch, column, (const char *)row->key, row->key_bytes,
+                                      (const char *)row->value, row->value_bytes);
+    }
+    order->count = 0;
+}
+
+/* Several shard threads may write at once; RocksDB lets one of them sync for all. Each needs a batch of its own. */
+static writer_t *writer_take(rocksdb_store_t *self)
+{
+    writer_t *writer = NULL;
 
     INVARIANT(pthread_mutex_lock(&self->mutex) == 0);
     if (self->writer_count > 0)
         writer = self->writers[--self->writer_count];
     INVARIANT(pthread_mutex_unlock(&self->mutex) == 0);
-    return writer != NULL ? writer : rocksdb_writebatch_create();
+    if (writer == NULL) {
+        writer = memory_alloc(sizeof *writer);
+        writer->batch = rocksdb_writebatch_create();
+        writer->order.count = 0;
+    }
+    return writer;
 }
 
-static void writer_give(rocksdb_store_t *self, rocksdb_writebatch_t *writer)
+static void writer_give(rocksdb_store_t *self, writer_t *writer)
 {
     size_t bytes;
 
-    (void)rocksdb_writebatch_data(writer, &bytes);
-    rocksdb_writebatch_clear(writer);
+    (void)rocksdb_writebatch_data(writer->batch, &bytes);
+    rocksdb_writebatch_clear(writer->batch);
+    writer->order.count = 0;
     INVARIANT(pthread_mutex_lock(&self->mutex) == 0);
     if (self->writer_count < WRITERS_MAX && bytes <= WRITER_KEPT_BYTES) {
         self->writers[self->writer_count++] = writer;
         writer = NULL;
     }
     INVARIANT(pthread_mutex_unlock(&self->mutex) == 0);
-    if (writer != NULL)
-        rocksdb_writebatch_destroy(writer);
+    writer_destroy(writer);
+}
+
+static void writer_destroy(writer_t *writer)
+{
+    if (writer == NULL)
+        return;
+    rocksdb_writebatch_destroy(writer->batch);
+    free(writer);
 }
 
 static uint64_t property_sum(rocksdb_store_t *self, const char *name)

@@ -117,8 +117,9 @@ class Client:
 class Node:
     """One process. The directory outlives it, so start() after stop() or kill() finds the same books."""
 
-    def __init__(self, data, flags=(), environment=None, port=0):
+    def __init__(self, data, flags=(), environment=None, port=0, program=None):
         self.data = data
+        self.program = program or FEALTY
         self.flags = list(flags)
         self.environment = dict(environment or {})
         self.asked_port = port
@@ -135,7 +136,7 @@ class Node:
         self.lines = []
         self.port = None
         self.process = subprocess.Popen(
-            [FEALTY, "node", "--data", self.data, "--listen", "127.0.0.1:%d" % self.asked_port] + self.flags +
+            [self.program, "node", "--data", self.data, "--listen", "127.0.0.1:%d" % self.asked_port] + self.flags +
             list(more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self.reader.start()

@@ -5,8 +5,9 @@ Each step prints one line with what passed, what failed and how long it took; wh
 line is the sum of everything, "N passed, N failed", also written to build/test-summary. The exit code is 0 only when
 nothing failed and something passed.
 
-Steps: build, unit, unit-asan, fuzz, assume, sim, contract, crash, cluster, threads, format. Default: all but format.
-`sanitizers` stands for unit-asan and threads.
+Steps: build, unit, unit-asan, fuzz, assume, sim, contract, crash, cluster, threads, nodes-asan, nodes-tsan, format.
+Default: all but format. `sanitizers` stands for unit-asan, threads, nodes-asan and nodes-tsan. The last two run real
+nodes that were built with a sanitizer; a report ends the node, and with it the test.
 
 Environment: JOBS (processors), FUZZ_SECONDS (5 per target), TEST_FILTER (part of a Python test's name).
 """
@@ -181,14 +182,15 @@ def step_sim(outcome):
 
 
 def step_threads(outcome):
-    each(outcome, programs("tests/threads"), lambda name: ["build/tsan/threads/" + name], 180, sanitizer_options())
+    names = [name for name in programs("tests/threads") if not name.endswith("_bodies")]
+    each(outcome, names, lambda name: ["build/tsan/threads/" + name], 180, sanitizer_options())
 
 
-def python_folder(outcome, folder, limit):
+def python_folder(outcome, folder, limit, extra=None, only="test_*.py"):
     """Each test file is a process of its own, so that a hanging one is known by name."""
-    for name in programs(folder, "test_*.py"):
+    for name in programs(folder, only):
         path = os.path.join(folder, name + ".py")
-        code, output = run([sys.executable, "tests/unittests.py", path], limit)
+        code, output = run([sys.executable, "tests/unittests.py", path], limit, extra)
         found = re.findall(r"^RESULT (\d+) (\d+)$", output, re.M)
         if not found:
             outcome.fail(explain(path, code, output, limit))
@@ -214,6 +216,20 @@ def step_cluster(outcome):
     python_folder(outcome, "tests/cluster", 300)
 
 
+def with_program(program, **more):
+    return dict(sanitizer_options(), FEALTY=os.path.join(ROOT, program), **more)
+
+
+def step_nodes_asan(outcome):
+    python_folder(outcome, "tests/contract", 300, with_program("build/asan/fealty"))
+
+
+def step_nodes_tsan(outcome):
+    options = with_program("build/tsan/fealty", KILLS="5")
+    for folder in ("tests/crash", "tests/cluster"):
+        python_folder(outcome, folder, 300, options, "test_kill.py")
+
+
 def step_format(outcome):
     code, output = run(["make", "--no-print-directory", "-s", "format-check"], 120)
     outcome.add(code == 0, explain("format", code, output, 120))
@@ -230,6 +246,8 @@ STEPS = {
     "crash": step_crash,
     "cluster": step_cluster,
     "threads": step_threads,
+    "nodes-asan": step_nodes_asan,
+    "nodes-tsan": step_nodes_tsan,
     "format": step_format,
 }
 DEFAULT = [name for name in STEPS if name != "format"]
@@ -242,7 +260,7 @@ def main(arguments):
         if argument == "--no-build":
             build = False
         elif argument == "sanitizers":
-            wanted += ["unit-asan", "threads"]
+            wanted += ["unit-asan", "threads", "nodes-asan", "nodes-tsan"]
         elif argument in STEPS:
             wanted.append(argument)
         else:

@@ -9,7 +9,7 @@ import harness  # noqa: E402
 import load  # noqa: E402
 from harness import API, Cluster, customer  # noqa: E402
 
-KILLS = 20
+KILLS = int(os.environ.get("KILLS") or 20)
 CUSTOMERS = 36
 OPENING = 1000
 SEED = int(os.environ.get("SEED") or random.SystemRandom().randrange(1, 1 << 30))

@@ -129,7 +129,7 @@ class Accounts(NodeCase):
 
     def test_status_changes_and_what_each_lets_through(self):
         for status, shown in (("suspended", "suspended"), ("inactive", "suspended"), ("blocked", "blocked"),
-                              ("dormant", "dormant"), ("closed", "closed")):
+                              ("closed", "closed")):
             with self.subTest(status=status):
                 account = self.check_json(self.create(points_balance=100), 201)["id"]
                 other = self.check_json(self.create(points_balance=100), 201)["id"]
@@ -149,6 +149,12 @@ class Accounts(NodeCase):
                 answer = self.patch(account, {"status": "active"})
                 self.assertEqual((answer.status, answer.json["status"]), (200, "active"), answer)
                 self.earn(account, 5)
+
+    def test_dormant_behaves_as_active(self):
+        account = self.check_json(self.create(status="dormant"), 201)["id"]
+        self.earn(account, 5)
+        self.assertEqual(self.client.post(BURN, {"account_id": account, "points": 5}).status, 200)
+        self.assertEqual(self.get(account)["status"], "dormant")
 
     def test_set_status_needs_status_and_reason(self):
         account = self.check_json(self.create(), 201)["id"]

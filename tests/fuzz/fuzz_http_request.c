@@ -33,8 +33,8 @@ static void check_form(errcode_t rc, const json_t *root)
         check_text((text_t){member->name, member->name_bytes});
         check_text((text_t){member->text, member->text_bytes});
         for (const json_t *other = member->next; other != NULL; other = other->next)
-            INVARIANT(other->name_bytes != member->name_bytes
-                      || memcmp(other->name, member->name, member->name_bytes) != 0);
+            INVARIANT(other->name_bytes != member->name_bytes ||
+                      memcmp(other->name, member->name, member->name_bytes) != 0);
         count++;
     }
     INVARIANT(count == root->count);
@@ -43,12 +43,12 @@ static void check_form(errcode_t rc, const json_t *root)
 /* As the library cuts a head into fields; see test_http_body.c. The block ends where its buffer may end. */
 static void check_head(const uint8_t *bytes, size_t n)
 {
-    char        *text = calloc(1, n + HEAD_BYTES_MAX);
-    char        *at = text;
+    char *text = calloc(1, n + HEAD_BYTES_MAX);
+    char *at = text;
     head_field_t fields[64];
-    size_t       count = 0, head_bytes, lengths = 0, hosts = 0;
-    head_t       head;
-    const char  *fault;
+    size_t count = 0, head_bytes, lengths = 0, hosts = 0;
+    head_t head;
+    const char *fault;
 
     INVARIANT(text != NULL);
     if (n > 0)
@@ -82,7 +82,7 @@ static void check_head(const uint8_t *bytes, size_t n)
         INVARIANT(head_bytes <= HEAD_BYTES_MAX);
     if (head_read(&head, "POST", "1.1", fields, count, &fault) == 0) {
         text_t boundary, key;
-        char   id[64];
+        char id[64];
 
         for (size_t i = 0; i < count; i++) {
             lengths += strcasecmp(fields[i].name, "content-length") == 0;
@@ -105,11 +105,11 @@ static void check_head(const uint8_t *bytes, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
 {
-    char   *text;
+    char *text;
     json_t *root;
-    text_t  value, segments[ROUTE_SEGMENTS_MAX];
-    bool    found;
-    int     count;
+    text_t value, segments[ROUTE_SEGMENTS_MAX];
+    bool found;
+    int count;
 
     if (n == 0)
         return 0;
@@ -122,9 +122,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
     memcpy(text, bytes + 1, n - 1);
     text[n - 1] = '\0';
     switch (bytes[0] % 7) {
-    case 0:
-        check_head(bytes + 1, n - 1);
-        break;
+    case 0: check_head(bytes + 1, n - 1); break;
     case 1:
         if (percent_decode(&value, text, n - 1, (bytes[0] & 128) != 0, &arena, NULL) == ERR_NONE) {
             check_text(value);
@@ -136,9 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n)
         if (query_parameter(&value, &found, text, "page", &arena, NULL) == ERR_NONE && found)
             check_text(value);
         break;
-    case 3:
-        check_form(form_parse(&root, &arena, text, n - 1, NULL), root);
-        break;
+    case 3: check_form(form_parse(&root, &arena, text, n - 1, NULL), root); break;
     case 4:
         check_form(multipart_parse(&root, &arena, text_of("B"), text, n - 1, NULL), root);
         break;

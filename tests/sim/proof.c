@@ -233,6 +233,12 @@ points_t proof_total(world_t *world)
     return sums.available + sums.flying;
 }
 
+points_t proof_owned(world_t *world)
+{
+    sums_t sums = sums_of(world);
+    return sums.available + sums.in_transit;
+}
+
 bool proof_points(world_t *world, err_t *err)
 {
     sums_t sums = sums_of(world);

@@ -25,6 +25,8 @@ bool proof_quiet(world_t *world, err_t *err);
 
 /* All available points of all accounts, and all points in flight between partitions. */
 points_t proof_total(world_t *world);
+/* The same by the accounts alone: available and in transit. Points that were credited and not yet settled count twice. */
+points_t proof_owned(world_t *world);
 /* A hash over all rows of all disks: equal runs end with equal digests. */
 uint64_t proof_digest(world_t *world);
 

@@ -229,9 +229,8 @@ errcode_t world_start(world_t *self, uint16_t number, err_t *err)
             history.bytes[i] = (uint8_t)world_random(self);
         partition_claim(node->partitions[p], &history);
     }
-    if (rc == ERR_NONE)
-        commit_round(self, number);
-    else
+    /* It may be told to die in its first round, too. */
+    if (rc != ERR_NONE || commit_round(self, number) != CRASH_NONE)
         world_kill(self, number);
     return rc;
 }

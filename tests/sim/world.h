@@ -64,6 +64,7 @@ void world_crash_next(world_t *self, uint16_t node, world_crash_t where); /* in 
 void world_crash_at(world_t *self, uint16_t node, world_crash_t where, unsigned k);
 bool world_is_up(const world_t *self, uint16_t node);
 void world_kill(world_t *self, uint16_t node);
+/* ERR_NONE also when it died in its first round because it was told to. */
 errcode_t world_start(world_t *self, uint16_t node, err_t *err);
 
 /* Images of a node's disk, for restores from older copies. */

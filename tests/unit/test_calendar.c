@@ -3,7 +3,10 @@
 
 #include <criterion/criterion.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int64_t at(const char *text)
 {
@@ -361,6 +364,136 @@ Test(calendar, the_database_has_a_version, .timeout = 10)
 {
     cr_assert_eq(strlen(zone_database_version()), 5); /* such as 2025a */
     cr_assert_eq(strncmp(zone_database_version(), "20", 2), 0);
+}
+
+Test(calendar, rules_are_those_of_the_present_database, .timeout = 10)
+{
+    /* The city left the time of Chihuahua in November 2022 for that of its neighbour El Paso. */
+    cr_assert_eq(local("America/Ciudad_Juarez", "2026-01-15T12:00Z").hour, 5);
+    cr_assert_eq(local("America/Ciudad_Juarez", "2026-07-15T12:00Z").hour, 6);
+    /* Egypt has summer time again since 2023: in 2026 from 24 April to 29 October. */
+    cr_assert_eq(local("Africa/Cairo", "2026-04-23T21:59:59Z").hour, 23);
+    cr_assert_eq(local("Africa/Cairo", "2026-04-23T22:00Z").hour, 1);
+    cr_assert_eq(local("Africa/Cairo", "2026-07-15T12:00Z").hour, 15);
+    cr_assert_eq(local("Africa/Cairo", "2026-10-29T21:00Z").hour, 23);
+    expect_window("Africa/Cairo", UNIT_DAY, "2026-04-24T12:00Z", "2026-04-23T22:00Z",
+                  "2026-04-24T21:00Z");
+    expect_window("Africa/Cairo", UNIT_DAY, "2026-10-29T12:00Z", "2026-10-28T21:00Z",
+                  "2026-10-29T22:00Z");
+}
+
+Test(calendar, rules_go_on_after_the_last_change_that_is_listed, .timeout = 10)
+{
+    expect_window("Europe/Berlin", UNIT_DAY, "2080-03-31T12:00Z", "2080-03-30T23:00Z",
+                  "2080-03-31T22:00Z");
+    expect_window("Europe/Berlin", UNIT_DAY, "2080-10-27T12:00Z", "2080-10-26T22:00Z",
+                  "2080-10-27T23:00Z");
+    expect_months("Europe/Berlin", "2080-01-15T09:00Z", 6, "2080-07-15T08:00Z");
+    expect_window("Australia/Sydney", UNIT_MONTH, "2095-10-15T12:00Z", "2095-09-30T14:00Z",
+                  "2095-10-31T13:00Z");
+    cr_assert_eq(local("America/New_York", "9998-07-01T12:00Z").hour, 8);
+}
+
+Test(calendar, names_never_leave_the_directory_of_the_database, .timeout = 10)
+{
+    static const char *const bad[] = {"../zoneinfo/UTC",
+                                      "Europe/../UTC",
+                                      "Europe/../../zoneinfo/UTC",
+                                      "/usr/share/zoneinfo/Europe/Berlin",
+                                      "./Europe/Berlin",
+                                      "Europe//Berlin",
+                                      "Europe/Berlin/",
+                                      "/Europe/Berlin",
+                                      "Europe",
+                                      "America/Argentina",
+                                      "Europe/.",
+                                      "Europe\\Berlin",
+                                      "localtime",
+                                      "posixrules",
+                                      "posix/Europe/Berlin",
+                                      "right/Europe/Berlin",
+                                      "tzdata.zi",
+                                      "zone.tab"};
+    const zone_t *found;
+    char name[66] = "Europe/Berlin";
+
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        cr_assert_eq(zone_open(&found, bad[i], NULL), ERR_INVALID, "%s", bad[i]);
+    for (int byte = 1; byte < 256; byte++) {
+        name[6] = (char)byte;
+        cr_assert_eq(zone_open(&found, name, NULL), byte == '/' ? ERR_NONE : ERR_INVALID, "%d",
+                     byte);
+    }
+    for (size_t n = 60; n < sizeof name; n++) {
+        memset(name, 'A', n);
+        name[n] = '\0';
+        cr_assert_eq(zone_open(&found, name, NULL), ERR_INVALID);
+    }
+}
+
+static void put_file(const char *directory, const char *name, const void *bytes, size_t n)
+{
+    char path[96];
+    FILE *out;
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    out = fopen(path, "w");
+    cr_assert_not_null(out);
+    cr_assert_eq(fwrite(bytes, 1, n, out), n);
+    cr_assert_eq(fclose(out), 0);
+}
+
+static void drop_file(const char *directory, const char *name)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof path, "%s/%s", directory, name);
+    cr_assert_eq(unlink(path), 0);
+}
+
+/* Each test is a process of its own, so the database of the others stays what it is. */
+Test(calendar, the_database_may_be_elsewhere, .timeout = 10)
+{
+    /* No changes, one local time type (45 minutes), one empty abbreviation, a rule. */
+    static const char header[44] = "TZif2";
+    static const char second[44] = {'T', 'Z', 'i', 'f', '2', [39] = 1, [43] = 1};
+    static const char rest[] = "\0\0\x0a\x8c\0\0\0\n<+0045>-0:45\n";
+    char directory[] = "/tmp/calendar.XXXXXX";
+    char bytes[44 + 44 + sizeof rest - 1];
+    const zone_t *found = NULL;
+    err_t err = {0};
+
+    cr_assert_not_null(mkdtemp(directory));
+    memcpy(bytes, header, 44);
+    memcpy(bytes + 44, second, 44);
+    memcpy(bytes + 88, rest, sizeof rest - 1);
+    put_file(directory, "Moon", bytes, sizeof bytes);
+    put_file(directory, "Mars", bytes, sizeof bytes - 1);
+    put_file(directory, "tzdata.zi", "# version 1234x-moon\nR", 22);
+    cr_assert_eq(setenv("TZDIR", directory, 1), 0);
+    cr_assert_str_eq(zone_database_version(), "1234x-moon");
+    cr_assert_eq(local("Moon", "2026-01-01T00:00Z").minute, 45);
+    cr_assert_eq(zone_open(&found, "Europe/Berlin", NULL), ERR_INVALID);
+    cr_assert_eq(zone_open(&found, "Mars", &err), ERR_CORRUPT);
+    cr_assert_eq(zone_open(&found, "UTC", NULL), ERR_NONE);
+    drop_file(directory, "Moon");
+    drop_file(directory, "Mars");
+    drop_file(directory, "tzdata.zi");
+    cr_assert_eq(rmdir(directory), 0);
+    /* What was opened stays open. */
+    cr_assert_eq(local("Moon", "2026-01-01T00:00Z").minute, 45);
+}
+
+Test(calendar, a_database_without_its_text_has_no_known_version, .timeout = 10)
+{
+    char directory[] = "/tmp/calendar.XXXXXX";
+
+    cr_assert_not_null(mkdtemp(directory));
+    put_file(directory, "tzdata.zi", "# version 2026f with much behind it\n", 36);
+    cr_assert_eq(setenv("TZDIR", directory, 1), 0);
+    cr_assert_str_eq(zone_database_version(), "unknown");
+    drop_file(directory, "tzdata.zi");
+    cr_assert_eq(rmdir(directory), 0);
 }
 
 static void *use_many_zones(void *state)

@@ -183,6 +183,20 @@ Test(enrol, never_gives_an_id_twice_even_after_a_restart)
             cr_assert_neq(seen[i], seen[j]);
 }
 
+Test(enrol, without_any_entry_takes_its_id_for_good_too)
+{
+    uint64_t last = 0;
+
+    for (uint64_t i = 0; i < 5; i++) {
+        uuid16_t somebody = customer_in(world, 1, 100 * i);
+        uint64_t sequence = id_sequence(world_enrol(world, &somebody, program, 0));
+        cr_assert_gt(sequence, last);
+        last = sequence;
+        world_kill(world, 0);
+        cr_assert_eq(world_start(world, 0, NULL), ERR_NONE);
+    }
+}
+
 Test(enrol, sets_the_balance_by_an_adjustment_on_update)
 {
     account_t row;

@@ -13,14 +13,14 @@ static arena_t arena;
 static int head_status(const char *version, const head_field_t *fields, size_t count, head_t *head)
 {
     const char *fault = NULL;
-    int         status = head_read(head, "POST", version, fields, count, &fault);
+    int status = head_read(head, "POST", version, fields, count, &fault);
 
     cr_assert_eq(status == 0, fault == NULL);
     return status;
 }
 
-#define STATUS(...)                                                                                                    \
-    head_status("1.1", (const head_field_t[]){{"Host", "a:1"}, __VA_ARGS__},                                           \
+#define STATUS(...)                                                          \
+    head_status("1.1", (const head_field_t[]){{"Host", "a:1"}, __VA_ARGS__}, \
                 COUNT_OF(((const head_field_t[]){{"Host", "a:1"}, __VA_ARGS__})), &head)
 
 Test(http_head, lengths_that_two_readers_could_understand_differently_are_refused)
@@ -48,7 +48,7 @@ Test(http_head, lengths_that_two_readers_could_understand_differently_are_refuse
 
 Test(http_head, one_host_is_needed_and_it_is_plain)
 {
-    head_t             head;
+    head_t head;
     const head_field_t none[] = {{"Accept", "*/*"}};
     const head_field_t quoted[] = {{"Host", "a\"b"}};
 
@@ -91,7 +91,7 @@ Test(http_head, expectations_other_than_continue_fail)
 static size_t library_parse(char *text, size_t bytes, head_field_t *fields)
 {
     size_t count = 0;
-    char  *at = text;
+    char *at = text;
 
     text[bytes - 1] = '\0';
     while (count < 64) {
@@ -122,10 +122,10 @@ static size_t library_parse(char *text, size_t bytes, head_field_t *fields)
 
 static int layout_of(const char *head, size_t *bytes)
 {
-    static char  text[70000];
+    static char text[70000];
     head_field_t fields[64];
-    size_t       n = strlen(head), count;
-    const char  *fault;
+    size_t n = strlen(head), count;
+    const char *fault;
 
     memset(text, 'x', sizeof text);
     memcpy(text, head, n);
@@ -136,7 +136,7 @@ static int layout_of(const char *head, size_t *bytes)
 Test(http_head, layout_finds_what_the_library_drops)
 {
     size_t bytes;
-    char   many[4096] = "", large[20000];
+    char many[4096] = "", large[20000];
 
     cr_assert_eq(layout_of("Host: a\r\nX: b\r\n\r\n", &bytes), 0);
     cr_assert_eq(bytes, 17);
@@ -160,7 +160,7 @@ Test(http_head, accept_excludes_or_allows_json)
 {
     static const struct {
         const char *accept;
-        bool        yes;
+        bool yes;
     } cases[] = {{NULL, true},
                  {"", true},
                  {"*/*", true},
@@ -179,7 +179,8 @@ Test(http_head, accept_excludes_or_allows_json)
                  {"application/jsonx", false}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        cr_assert_eq(head_accepts(cases[i].accept, "application/json"), cases[i].yes, "%s", cases[i].accept);
+        cr_assert_eq(head_accepts(cases[i].accept, "application/json"), cases[i].yes, "%s",
+                     cases[i].accept);
 }
 
 Test(http_head, media_types_and_their_parameters)
@@ -202,10 +203,13 @@ Test(http_head, media_types_and_their_parameters)
 
 Test(http_head, request_ids_are_cleaned_and_tokens_found)
 {
-    char   id[8];
+    char id[8];
     text_t key;
 
-    cr_assert_eq(head_clean_id("ab\r\nc\x01 d\xc3\xa9" "efghij", id, sizeof id), 7);
+    cr_assert_eq(head_clean_id("ab\r\nc\x01 d\xc3\xa9"
+                               "efghij",
+                               id, sizeof id),
+                 7);
     cr_assert_str_eq(id, "abcdefg");
     cr_assert_eq(head_clean_id(" \t", id, sizeof id), 0);
     cr_assert(head_token("token   abc", &key));
@@ -242,9 +246,10 @@ Test(http_form, becomes_an_object_of_strings)
 
 Test(http_form, twice_the_same_name_and_broken_bytes_are_errors)
 {
-    static const char *const bad[] = {"a=1&a=2", "a=%", "a=%4", "a=%zz", "a=%00", "a=\xff", "%ff=1"};
-    json_t                  *root;
-    char                     many[2000] = "";
+    static const char *const bad[] = {"a=1&a=2", "a=%",    "a=%4", "a=%zz",
+                                      "a=%00",   "a=\xff", "%ff=1"};
+    json_t *root;
+    char many[2000] = "";
 
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         cr_assert_eq(form_of(bad[i], &root), ERR_MALFORMED, "%s", bad[i]);
@@ -269,7 +274,8 @@ Test(http_form, multipart_is_read_for_flat_fields_only)
     json_t *root;
 
     cr_assert_eq(parts_of("--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B\r\n"
-                          "content-disposition: form-data; name=\"b\"\r\nContent-Type: text/plain\r\n\r\n\r\n--B--\r\n",
+                          "content-disposition: form-data; name=\"b\"\r\nContent-Type: "
+                          "text/plain\r\n\r\n\r\n--B--\r\n",
                           &root),
                  ERR_NONE);
     cr_assert_eq(root->count, 2);
@@ -277,10 +283,15 @@ Test(http_form, multipart_is_read_for_flat_fields_only)
     cr_assert(json_text_is(json_member(root, "b"), ""));
     cr_assert_eq(parts_of("--B--", &root), ERR_NONE);
     cr_assert_eq(root->count, 0);
-    cr_assert_eq(parts_of("--B\r\nContent-Disposition: form-data; name=\"a\"; filename=\"x\"\r\n\r\n1\r\n--B--", &root),
+    cr_assert_eq(
+        parts_of(
+            "--B\r\nContent-Disposition: form-data; name=\"a\"; filename=\"x\"\r\n\r\n1\r\n--B--",
+            &root),
+        ERR_MALFORMED);
+    cr_assert_eq(parts_of("--B\r\nContent-Disposition: form-data\r\n\r\n1\r\n--B--", &root),
                  ERR_MALFORMED);
-    cr_assert_eq(parts_of("--B\r\nContent-Disposition: form-data\r\n\r\n1\r\n--B--", &root), ERR_MALFORMED);
-    cr_assert_eq(parts_of("--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1", &root), ERR_MALFORMED);
+    cr_assert_eq(parts_of("--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1", &root),
+                 ERR_MALFORMED);
     cr_assert_eq(parts_of("--B\r\nX", &root), ERR_MALFORMED);
     cr_assert_eq(parts_of("--B", &root), ERR_MALFORMED);
     cr_assert_eq(parts_of("", &root), ERR_MALFORMED);
@@ -289,11 +300,12 @@ Test(http_form, multipart_is_read_for_flat_fields_only)
 Test(http_form, query_parameters_are_found_decoded_and_first_one_counts)
 {
     text_t value;
-    bool   found;
+    bool found;
 
     if (arena.max == 0)
         arena_init(&arena, 1u << 20);
-    cr_assert_eq(query_parameter(&value, &found, "ab=1&a=x%20y&a=2&c", "a", &arena, NULL), ERR_NONE);
+    cr_assert_eq(query_parameter(&value, &found, "ab=1&a=x%20y&a=2&c", "a", &arena, NULL),
+                 ERR_NONE);
     cr_assert(found);
     cr_assert_eq(value.n, 3);
     cr_assert_eq(memcmp(value.bytes, "x y", 4), 0);
@@ -309,10 +321,13 @@ Test(http_form, query_parameters_are_found_decoded_and_first_one_counts)
 
 Test(http_form, utf8_is_checked_as_rfc_3629_says)
 {
-    static const char *const bad[] = {"\x80", "\xc0\xaf", "\xc1\xbf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3", "\xe2\x82", "\xf0\x9f\x98", "\xff"};
+    static const char *const bad[] = {
+        "\x80",         "\xc0\xaf",         "\xc1\xbf",         "\xe0\x80\x80",
+        "\xed\xa0\x80", "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+        "\xc3",         "\xe2\x82",         "\xf0\x9f\x98",     "\xff"};
 
-    cr_assert(text_is_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf", 17));
+    cr_assert(
+        text_is_utf8("a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\xed\x9f\xbf\xf4\x8f\xbf\xbf", 17));
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         cr_assert_not(text_is_utf8(bad[i], strlen(bad[i])), "%zu", i);
 }

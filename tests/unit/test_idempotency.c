@@ -8,28 +8,30 @@
 TestSuite(idempotency, .timeout = 10);
 TestSuite(points_body, .timeout = 10);
 
-static arena_t  arena;
+static arena_t arena;
 static buffer_t scratch;
 
 static json_t *parsed(const char *text)
 {
     json_t *root;
-    err_t   err;
+    err_t err;
 
     if (arena.max == 0) {
         arena_init(&arena, 1u << 24);
         buffer_init(&scratch, 1u << 22);
     }
-    cr_assert_eq(json_parse(&root, &arena, text, strlen(text), &err), ERR_NONE, "%s: %s", text, err.text);
+    cr_assert_eq(json_parse(&root, &arena, text, strlen(text), &err), ERR_NONE, "%s: %s", text,
+                 err.text);
     return root;
 }
 
 static hash_t hash_of(const char *body)
 {
     command_t command = {.kind = 0};
-    err_t     err;
+    err_t err;
 
-    cr_assert_eq(idempotency_read(&command, parsed(body), (text_t){NULL, 0}, &points_canonical, &scratch, &arena, &err),
+    cr_assert_eq(idempotency_read(&command, parsed(body), (text_t){NULL, 0}, &points_canonical,
+                                  &scratch, &arena, &err),
                  ERR_NONE, "%s", err.text);
     return command.body_hash;
 }
@@ -43,8 +45,10 @@ static bool same(const char *a, const char *b)
 
 Test(idempotency, bodies_that_mean_the_same_have_one_hash)
 {
-    cr_assert(same("{\"transaction_amount\":100,\"program_id\":1}", "{ \"program_id\":1.0, \"transaction_amount\":\"100.00\"}"));
-    cr_assert(same("{\"transaction_amount\":100}", "{\"transaction_amount\":1e2,\"idempotency_key\":\"k\"}"));
+    cr_assert(same("{\"transaction_amount\":100,\"program_id\":1}",
+                   "{ \"program_id\":1.0, \"transaction_amount\":\"100.00\"}"));
+    cr_assert(same("{\"transaction_amount\":100}",
+                   "{\"transaction_amount\":1e2,\"idempotency_key\":\"k\"}"));
     cr_assert(same("{\"points\":5}", "{\"reward_cost\":5}"));
     cr_assert(same("{\"x\":{\"b\":1,\"a\":2}}", "{\"x\":{\"a\":2,\"b\":1}}"));
 }
@@ -61,13 +65,14 @@ static errcode_t key_of(const char *body, const char *header, command_t *command
 {
     *command = (command_t){.kind = 0};
     return idempotency_read(command, body != NULL ? parsed(body) : NULL,
-                            header != NULL ? text_of(header) : (text_t){NULL, 0}, NULL, &scratch, &arena, err);
+                            header != NULL ? text_of(header) : (text_t){NULL, 0}, NULL, &scratch,
+                            &arena, err);
 }
 
 Test(idempotency, key_comes_from_header_or_body_and_both_must_agree)
 {
     command_t command;
-    err_t     err;
+    err_t err;
 
     (void)parsed("{}");
     cr_assert_eq(key_of("{}", NULL, &command, &err), ERR_NONE);
@@ -83,8 +88,8 @@ Test(idempotency, key_comes_from_header_or_body_and_both_must_agree)
 Test(idempotency, key_that_is_empty_too_long_or_no_text_is_refused)
 {
     command_t command;
-    err_t     err;
-    char      longest[257];
+    err_t err;
+    char longest[257];
 
     (void)parsed("{}");
     cr_assert_eq(key_of("{\"idempotency_key\":\"\"}", NULL, &command, &err), ERR_INVALID);
@@ -101,8 +106,8 @@ Test(idempotency, key_that_is_empty_too_long_or_no_text_is_refused)
 
 static errcode_t integer_of(const char *text, int64_t *value)
 {
-    char  body[128];
-    bool  given;
+    char body[128];
+    bool given;
     err_t err;
 
     snprintf(body, sizeof body, "{\"n\":%s}", text);
@@ -112,9 +117,21 @@ static errcode_t integer_of(const char *text, int64_t *value)
 Test(points_body, integers_may_be_written_as_5_or_5_0_but_never_5_5)
 {
     static const char *const good[] = {"5", "5.0", "5e0", "50e-1", "\"5\"", "\"5.0\""};
-    static const char *const bad[] = {"5.5", "\"5.5\"", "\"\"", "\"x\"", "true", "[]", "{}", "\"+5\"", "\" 5\"", "\"5e0\"",
-                                      "1e400", "9007199254740992", "-9007199254740992", "99999999999999999999999999"};
-    int64_t                  value;
+    static const char *const bad[] = {"5.5",
+                                      "\"5.5\"",
+                                      "\"\"",
+                                      "\"x\"",
+                                      "true",
+                                      "[]",
+                                      "{}",
+                                      "\"+5\"",
+                                      "\" 5\"",
+                                      "\"5e0\"",
+                                      "1e400",
+                                      "9007199254740992",
+                                      "-9007199254740992",
+                                      "99999999999999999999999999"};
+    int64_t value;
 
     for (size_t i = 0; i < COUNT_OF(good); i++) {
         cr_assert_eq(integer_of(good[i], &value), ERR_NONE, "%s", good[i]);
@@ -130,7 +147,7 @@ static errcode_t party_of(const char *body, party_t *party)
 {
     err_t err;
 
-    return party_read(party, parsed(body), "", &err);
+    return party_read(party, parsed(body), PARTY_SELF, &err);
 }
 
 Test(points_body, an_account_is_named_by_id_or_customer_not_both)
@@ -139,7 +156,8 @@ Test(points_body, an_account_is_named_by_id_or_customer_not_both)
 
     cr_assert_eq(party_of("{\"account_id\":12}", &party), ERR_NONE);
     cr_assert_eq(party.account, 12);
-    cr_assert_eq(party_of("{\"customer_id\":\"11111111-1111-4111-8111-111111111111\"}", &party), ERR_NONE);
+    cr_assert_eq(party_of("{\"customer_id\":\"11111111-1111-4111-8111-111111111111\"}", &party),
+                 ERR_NONE);
     cr_assert(party.found);
     cr_assert_eq(party.account, 0);
     cr_assert_eq(party_of("{}", &party), ERR_NONE);
@@ -148,8 +166,10 @@ Test(points_body, an_account_is_named_by_id_or_customer_not_both)
     cr_assert_eq(party_of("{\"customer_id\":5}", &party), ERR_INVALID);
     cr_assert_eq(party_of("{\"account_id\":0}", &party), ERR_NOT_FOUND);
     cr_assert_eq(party_of("{\"account_id\":\"abc\"}", &party), ERR_INVALID);
-    cr_assert_eq(party_of("{\"account_id\":1,\"customer_id\":\"11111111-1111-4111-8111-111111111111\"}", &party),
-                 ERR_INVALID);
+    cr_assert_eq(
+        party_of("{\"account_id\":1,\"customer_id\":\"11111111-1111-4111-8111-111111111111\"}",
+                 &party),
+        ERR_INVALID);
 }
 
 Test(points_body, ids_in_paths_are_digits_below_2_to_53)

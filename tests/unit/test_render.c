@@ -8,8 +8,8 @@ TestSuite(render, .timeout = 10);
 
 static const char *shown(const result_t *result, route_family_t family)
 {
-    static char  text[4096];
-    buffer_t     out;
+    static char text[4096];
+    buffer_t out;
     catalogue_t *catalogue = catalogue_new();
 
     buffer_init(&out, sizeof text - 1);
@@ -33,34 +33,41 @@ Test(render, earn_1)
                        .calculated = 154,
                        .multiplier_ppm = 1250000};
 
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"success\":true,\"transaction_id\":\"9007199254740991\",\"points\":154,\"balance_after\":1154,"
-                     "\"metadata\":{\"base_points\":123,\"calculated_points\":154,\"tier_multiplier\":1.25,"
-                     "\"rules_applied\":false,\"rules\":[],\"caps\":[],\"clipped_points\":0}}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"success\":true,\"transaction_id\":\"9007199254740991\",\"points\":154,\"balance_"
+        "after\":1154,"
+        "\"metadata\":{\"base_points\":123,\"calculated_points\":154,\"tier_multiplier\":1.25,"
+        "\"rules_applied\":false,\"rules\":[],\"caps\":[],\"clipped_points\":0}}");
     result.old_tier = text_of("Silver");
     result.new_tier = text_of("G\"old");
     result.multiplier_ppm = 1000000;
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"success\":true,\"transaction_id\":\"9007199254740991\",\"points\":154,\"balance_after\":1154,"
-                     "\"metadata\":{\"base_points\":123,\"calculated_points\":154,\"tier_multiplier\":1,"
-                     "\"rules_applied\":false,\"rules\":[],\"caps\":[],\"clipped_points\":0},"
-                     "\"tier_change\":{\"old_tier\":\"Silver\",\"new_tier\":\"G\\\"old\"}}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"success\":true,\"transaction_id\":\"9007199254740991\",\"points\":154,\"balance_"
+        "after\":1154,"
+        "\"metadata\":{\"base_points\":123,\"calculated_points\":154,\"tier_multiplier\":1,"
+        "\"rules_applied\":false,\"rules\":[],\"caps\":[],\"clipped_points\":0},"
+        "\"tier_change\":{\"old_tier\":\"Silver\",\"new_tier\":\"G\\\"old\"}}");
     result.old_tier = (text_t){NULL, 0};
-    cr_assert_neq(strstr(shown(&result, FAMILY_SERVICE), "{\"old_tier\":null,\"new_tier\":\"G\\\"old\"}}"), NULL);
+    cr_assert_neq(
+        strstr(shown(&result, FAMILY_SERVICE), "{\"old_tier\":null,\"new_tier\":\"G\\\"old\"}}"),
+        NULL);
 }
 
 Test(render, multipliers_in_the_shortest_form)
 {
     static const struct {
-        int64_t     ppm;
+        int64_t ppm;
         const char *text;
-    } cases[] = {{0, ":0,"},         {1, ":0.000001,"},  {500000, ":0.5,"},  {1000000, ":1,"},
-                 {1100000, ":1.1,"}, {1000001, ":1.000001,"}, {12345678, ":12.345678,"}, {20000000, ":20,"},
-                 {1050000, ":1.05,"}};
+    } cases[] = {
+        {0, ":0,"},         {1, ":0.000001,"},       {500000, ":0.5,"},         {1000000, ":1,"},
+        {1100000, ":1.1,"}, {1000001, ":1.000001,"}, {12345678, ":12.345678,"}, {20000000, ":20,"},
+        {1050000, ":1.05,"}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         result_t result = {.renderer = RENDER_EARN_1, .multiplier_ppm = cases[i].ppm};
-        char     wanted[64];
+        char wanted[64];
 
         snprintf(wanted, sizeof wanted, "\"tier_multiplier\"%s", cases[i].text);
         cr_assert_neq(strstr(shown(&result, FAMILY_SERVICE), wanted), NULL, "%s", wanted);
@@ -77,17 +84,20 @@ Test(render, burn_1)
                        .cost = 100,
                        .discount = 10};
 
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"success\":true,\"transaction_id\":\"12\",\"points\":90,\"balance_after\":10,"
-                     "\"metadata\":{\"reward_cost\":100,\"actual_cost\":90,\"tier_discount\":10}}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"success\":true,\"transaction_id\":\"12\",\"points\":90,\"balance_after\":10,"
+        "\"metadata\":{\"reward_cost\":100,\"actual_cost\":90,\"tier_discount\":10}}");
 }
 
 Test(render, adjust_1)
 {
-    result_t result = {.renderer = RENDER_ADJUST_1, .status = 200, .entry = 3, .points = -5, .balance_after = 0};
+    result_t result = {
+        .renderer = RENDER_ADJUST_1, .status = 200, .entry = 3, .points = -5, .balance_after = 0};
 
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"success\":true,\"transaction_id\":\"3\",\"points\":-5,\"balance_after\":0}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"success\":true,\"transaction_id\":\"3\",\"points\":-5,\"balance_after\":0}");
 }
 
 Test(render, transfer_1)
@@ -116,17 +126,20 @@ Test(render, refusal_1)
                        .code = text_of("account_status"),
                        .error = text_of("the account is not active\nthe program is not open")};
 
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"success\":false,\"error\":\"the account is not active\",\"errors\":[\"the account is not "
-                     "active\",\"the program is not open\"],\"code\":\"account_status\",\"metadata\":{}}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"success\":false,\"error\":\"the account is not active\",\"errors\":[\"the account is "
+        "not "
+        "active\",\"the program is not open\"],\"code\":\"account_status\",\"metadata\":{}}");
     cr_assert_str_eq(shown(&result, FAMILY_RESOURCE),
                      "{\"detail\":\"the account is not active\",\"code\":\"account_status\"}");
     result.required = 100;
     result.error = text_of("Insufficient points");
     result.code = text_of("insufficient_points");
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"success\":false,\"error\":\"Insufficient points\",\"errors\":[\"Insufficient points\"],"
-                     "\"code\":\"insufficient_points\",\"metadata\":{\"required\":100,\"available\":0}}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"success\":false,\"error\":\"Insufficient points\",\"errors\":[\"Insufficient points\"],"
+        "\"code\":\"insufficient_points\",\"metadata\":{\"required\":100,\"available\":0}}");
 }
 
 Test(render, detail_1)
@@ -136,8 +149,9 @@ Test(render, detail_1)
                        .code = text_of("idempotency_conflict"),
                        .error = text_of("this key was used with another body")};
 
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
-                     "{\"detail\":\"this key was used with another body\",\"code\":\"idempotency_conflict\"}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_SERVICE),
+        "{\"detail\":\"this key was used with another body\",\"code\":\"idempotency_conflict\"}");
     result.status = 404;
     result.error = text_of("Not found.");
     result.code = text_of("not_found");
@@ -154,7 +168,8 @@ Test(render, input_1)
 
     cr_assert_str_eq(shown(&result, FAMILY_RESOURCE),
                      "{\"program\":[\"Invalid pk \\\"9\\\" - object does not exist.\"]}");
-    cr_assert_str_eq(shown(&result, FAMILY_SERVICE), "{\"error\":\"Invalid pk \\\"9\\\" - object does not exist.\"}");
+    cr_assert_str_eq(shown(&result, FAMILY_SERVICE),
+                     "{\"error\":\"Invalid pk \\\"9\\\" - object does not exist.\"}");
     result.field = (text_t){NULL, 0};
     cr_assert_str_eq(shown(&result, FAMILY_RESOURCE),
                      "{\"non_field_errors\":[\"Invalid pk \\\"9\\\" - object does not exist.\"]}");
@@ -192,56 +207,61 @@ Test(render, account_1)
                                   {.id = 2, .active = 7, .expires_us = 2000000},
                                   {.id = 3, .active = 8, .expires_us = 2000000},
                                   {.id = 4, .active = 20, .expires_us = 3000000}}};
-    buffer_t  row;
-    result_t  result = {.renderer = RENDER_ACCOUNT_1, .status = 200};
+    buffer_t row;
+    result_t result = {.renderer = RENDER_ACCOUNT_1, .status = 200};
 
     cr_assert(uuid_parse(&account.customer, "11111111-1111-4111-8111-11111111111A", 36));
     buffer_init(&row, 65536);
     account_encode(&account, &row);
     result.row = (text_t){(const char *)row.bytes, row.size};
     /* Tier 4 is in no catalogue: it reads null. */
-    cr_assert_str_eq(shown(&result, FAMILY_RESOURCE),
-                     "{\"id\":621911264460801,\"customer_id\":\"11111111-1111-4111-8111-11111111111a\",\"program\":1,"
-                     "\"tier\":null,\"status\":\"suspended\",\"points_balance\":40,\"lifetime_points_earned\":100,"
-                     "\"lifetime_points_redeemed\":60,\"expiring_points\":15,"
-                     "\"next_expiry_at\":\"1970-01-01T00:00:02Z\",\"pending_points\":1,\"held_points\":2,"
-                     "\"debt_points\":3,\"created_at\":\"1970-01-01T00:00:00Z\","
-                     "\"updated_at\":\"1970-01-01T00:00:01.500000Z\"}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_RESOURCE),
+        "{\"id\":621911264460801,\"customer_id\":\"11111111-1111-4111-8111-11111111111a\","
+        "\"program\":1,"
+        "\"tier\":null,\"status\":\"suspended\",\"points_balance\":40,\"lifetime_points_earned\":"
+        "100,"
+        "\"lifetime_points_redeemed\":60,\"expiring_points\":15,"
+        "\"next_expiry_at\":\"1970-01-01T00:00:02Z\",\"pending_points\":1,\"held_points\":2,"
+        "\"debt_points\":3,\"created_at\":\"1970-01-01T00:00:00Z\","
+        "\"updated_at\":\"1970-01-01T00:00:01.500000Z\"}");
     buffer_free(&row);
 }
 
 Test(render, entry_1)
 {
-    entry_t  entry = {.id = 8,
-                      .account = 7,
-                      .program = 1,
-                      .type = ENTRY_REDEEM,
-                      .amount = 20,
-                      .delta = -20,
-                      .posted = -20,
-                      .balance_after = 80,
-                      .effective_us = 1000000,
-                      .recorded_us = 2000000,
-                      .description = text_of("a \"b\""),
-                      .metadata = text_of("{\"x\":1}"),
-                      .reference = text_of("R1")};
+    entry_t entry = {.id = 8,
+                     .account = 7,
+                     .program = 1,
+                     .type = ENTRY_REDEEM,
+                     .amount = 20,
+                     .delta = -20,
+                     .posted = -20,
+                     .balance_after = 80,
+                     .effective_us = 1000000,
+                     .recorded_us = 2000000,
+                     .description = text_of("a \"b\""),
+                     .metadata = text_of("{\"x\":1}"),
+                     .reference = text_of("R1")};
     buffer_t row;
     result_t result = {.renderer = RENDER_ENTRY_1, .status = 200};
 
     buffer_init(&row, 65536);
     entry_encode(&entry, &row);
     result.row = (text_t){(const char *)row.bytes, row.size};
-    cr_assert_str_eq(shown(&result, FAMILY_RESOURCE),
-                     "{\"id\":8,\"account\":7,\"amount\":20,\"transaction_type\":\"redeem\","
-                     "\"description\":\"a \\\"b\\\"\",\"created_at\":\"1970-01-01T00:00:01Z\","
-                     "\"recorded_at\":\"1970-01-01T00:00:02Z\",\"metadata\":{\"x\":1},\"delta\":-20,"
-                     "\"balance_after\":80,\"reference\":\"R1\",\"expires_at\":null}");
+    cr_assert_str_eq(
+        shown(&result, FAMILY_RESOURCE),
+        "{\"id\":8,\"account\":7,\"amount\":20,\"transaction_type\":\"redeem\","
+        "\"description\":\"a \\\"b\\\"\",\"created_at\":\"1970-01-01T00:00:01Z\","
+        "\"recorded_at\":\"1970-01-01T00:00:02Z\",\"metadata\":{\"x\":1},\"delta\":-20,"
+        "\"balance_after\":80,\"reference\":\"R1\",\"expires_at\":null}");
     buffer_reset(&row);
     entry.metadata = (text_t){NULL, 0};
     entry.expires_us = 3000000;
     entry_encode(&entry, &row);
     result.row = (text_t){(const char *)row.bytes, row.size};
     cr_assert_neq(strstr(shown(&result, FAMILY_RESOURCE), "\"metadata\":{},"), NULL);
-    cr_assert_neq(strstr(shown(&result, FAMILY_RESOURCE), "\"expires_at\":\"1970-01-01T00:00:03Z\"}"), NULL);
+    cr_assert_neq(
+        strstr(shown(&result, FAMILY_RESOURCE), "\"expires_at\":\"1970-01-01T00:00:03Z\"}"), NULL);
     buffer_free(&row);
 }

@@ -35,11 +35,11 @@ static routes_t *tree(void)
 
 static const route_t *find(const char *path, method_t method, route_match_t *match)
 {
-    routes_t      *routes = tree();
-    text_t         segments[ROUTE_SEGMENTS_MAX];
-    int            count;
+    routes_t *routes = tree();
+    text_t segments[ROUTE_SEGMENTS_MAX];
+    int count;
     const route_t *row = NULL;
-    static char    allow[64];
+    static char allow[64];
 
     cr_assert_eq(routes_split(path, segments, &count, &arena, NULL), ERR_NONE);
     if (routes_match(routes, segments, count, match)) {
@@ -74,9 +74,17 @@ Test(routes, both_slash_forms_and_the_json_suffix_are_the_same_path)
 
 Test(routes, what_is_spelled_differently_is_not_found)
 {
-    static const char *const paths[] = {"/api", "/api/Accounts/", "/api//accounts/", "//", "/api/accounts/5/x/",
-                                        "/api/accounts/a.b/", "/api/accounts/.json", "/api/../api/accounts/",
-                                        "/api.json/accounts/", "/1/2/3/4/5/6/7/8/9/10/11/12/13", "api/accounts/"};
+    static const char *const paths[] = {"/api",
+                                        "/api/Accounts/",
+                                        "/api//accounts/",
+                                        "//",
+                                        "/api/accounts/5/x/",
+                                        "/api/accounts/a.b/",
+                                        "/api/accounts/.json",
+                                        "/api/../api/accounts/",
+                                        "/api.json/accounts/",
+                                        "/1/2/3/4/5/6/7/8/9/10/11/12/13",
+                                        "api/accounts/"};
 
     for (size_t i = 0; i < COUNT_OF(paths); i++)
         is_row(paths[i], METHOD_GET, -1);
@@ -113,13 +121,15 @@ Test(routes, a_key_is_taken_as_it_is_and_decoded)
 
 Test(routes, broken_encodings_are_errors_not_guesses)
 {
-    static const char *const paths[] = {"/api/%", "/api/%4", "/api/%zz", "/api/%00", "/api/%ff", "/api/%c3%28", "/api/\xff"};
-    text_t                   segments[ROUTE_SEGMENTS_MAX];
-    int                      count;
+    static const char *const paths[] = {"/api/%",   "/api/%4",     "/api/%zz", "/api/%00",
+                                        "/api/%ff", "/api/%c3%28", "/api/\xff"};
+    text_t segments[ROUTE_SEGMENTS_MAX];
+    int count;
 
     arena_init(&arena, 65536);
     for (size_t i = 0; i < COUNT_OF(paths); i++)
-        cr_assert_eq(routes_split(paths[i], segments, &count, &arena, NULL), ERR_MALFORMED, "%s", paths[i]);
+        cr_assert_eq(routes_split(paths[i], segments, &count, &arena, NULL), ERR_MALFORMED, "%s",
+                     paths[i]);
 }
 
 Test(routes, allow_names_what_the_path_has_and_head_is_answered_by_get)
@@ -138,10 +148,12 @@ Test(routes, allow_names_what_the_path_has_and_head_is_answered_by_get)
 
 Test(routes, two_rows_for_one_path_and_method_are_a_fault)
 {
-    static const route_t twice[] = {{METHOD_GET, "/api/accounts/{other}/", nothing, NULL, 0, 0, FAMILY_RESOURCE, NULL}};
-    static const route_t broken[] = {{METHOD_GET, "no-slash", nothing, NULL, 0, 0, FAMILY_RESOURCE, NULL}};
-    routes_t            *routes = tree();
-    err_t                err;
+    static const route_t twice[] = {
+        {METHOD_GET, "/api/accounts/{other}/", nothing, NULL, 0, 0, FAMILY_RESOURCE, NULL}};
+    static const route_t broken[] = {
+        {METHOD_GET, "no-slash", nothing, NULL, 0, 0, FAMILY_RESOURCE, NULL}};
+    routes_t *routes = tree();
+    err_t err;
 
     cr_assert_eq(routes_add(routes, twice, 1, &err), ERR_STATE);
     cr_assert_neq(strstr(err.text, "/api/accounts/{other}/"), NULL);

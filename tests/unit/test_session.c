@@ -22,14 +22,14 @@ static hash_t token(unsigned n)
 static session_state_t state_at(session_table_t *table, unsigned n, int64_t now_us)
 {
     http_session_t session;
-    hash_t         hash = token(n);
+    hash_t hash = token(n);
 
     return session_table_find(table, &hash, now_us, &session);
 }
 
 static void put(session_table_t *table, unsigned n, int64_t expires_us)
 {
-    hash_t         hash = token(n);
+    hash_t hash = token(n);
     http_session_t session = {.user = n + 1, .expires_us = expires_us, .created_us = NOW};
 
     session_table_put(table, &hash, &session, NOW);
@@ -38,8 +38,8 @@ static void put(session_table_t *table, unsigned n, int64_t expires_us)
 Test(session, lives_until_its_expiry_and_not_one_microsecond_longer)
 {
     session_table_t *table = session_table_new(1000);
-    http_session_t   session;
-    hash_t           hash = token(1);
+    http_session_t session;
+    hash_t hash = token(1);
 
     cr_assert_eq(state_at(table, 1, NOW), SESSION_UNKNOWN);
     put(table, 1, NOW + 10);
@@ -53,7 +53,7 @@ Test(session, lives_until_its_expiry_and_not_one_microsecond_longer)
 Test(session, that_ended_does_not_come_back_by_a_row_read_before)
 {
     session_table_t *table = session_table_new(1000);
-    hash_t           hash = token(1);
+    hash_t hash = token(1);
 
     put(table, 1, NOW + 1000000);
     session_table_end(table, &hash, NOW);
@@ -83,8 +83,8 @@ Test(session, is_prolonged_never_shortened)
 Test(session, table_is_bounded_and_ends_outlive_sessions)
 {
     session_table_t *table = session_table_new(512);
-    unsigned         live = 0;
-    hash_t           hash = token(0);
+    unsigned live = 0;
+    hash_t hash = token(0);
 
     session_table_end(table, &hash, NOW);
     for (unsigned i = 1; i < 20000; i++)
@@ -100,7 +100,7 @@ Test(session, table_is_bounded_and_ends_outlive_sessions)
 Test(session, is_claimed_for_prolonging_once_per_pause)
 {
     session_table_t *table = session_table_new(100);
-    hash_t           hash = token(1);
+    hash_t hash = token(1);
 
     cr_assert_not(session_table_claim(table, &hash, NOW, 60));
     put(table, 1, NOW + 100000);
@@ -112,7 +112,7 @@ Test(session, is_claimed_for_prolonging_once_per_pause)
 
 Test(session, rows_are_read_defensively)
 {
-    buffer_t       row;
+    buffer_t row;
     http_session_t session;
 
     buffer_init(&row, 1000);
@@ -143,7 +143,7 @@ static const random_source_t no_random = {.fill = fill_zero};
 Test(throttle, pauses_double_after_the_limit_and_a_good_login_forgets_all)
 {
     throttle_t *throttle = throttle_new(3, &no_random);
-    int64_t     wait, now = NOW;
+    int64_t wait, now = NOW;
 
     for (int i = 0; i < 3; i++)
         cr_assert(throttle_try(throttle, "anna", 4, now, &wait));
@@ -164,7 +164,7 @@ Test(throttle, pauses_double_after_the_limit_and_a_good_login_forgets_all)
 Test(throttle, waits_never_longer_than_five_minutes_and_forgets_after_fifteen)
 {
     throttle_t *throttle = throttle_new(1, &no_random);
-    int64_t     wait, now = NOW;
+    int64_t wait, now = NOW;
 
     cr_assert(throttle_try(throttle, "x", 1, now, &wait));
     for (int i = 0; i < 12; i++) {
@@ -183,8 +183,8 @@ Test(throttle, waits_never_longer_than_five_minutes_and_forgets_after_fifteen)
 Test(throttle, a_try_taken_back_does_not_count_and_many_names_do_not_grow_it)
 {
     throttle_t *throttle = throttle_new(2, &no_random);
-    int64_t     wait;
-    char        name[16];
+    int64_t wait;
+    char name[16];
 
     for (int i = 0; i < 10; i++) {
         cr_assert(throttle_try(throttle, "a", 1, NOW, &wait));
@@ -202,7 +202,7 @@ Test(permission, is_held_by_star_by_name_and_in_three_spellings)
 {
     static const struct {
         const char *held, *wanted;
-        bool        yes;
+        bool yes;
     } cases[] = {{"*", "a.b", true},
                  {"account.earn", "account.earn", true},
                  {"account.earn", "account:earn", true},
@@ -220,6 +220,6 @@ Test(permission, is_held_by_star_by_name_and_in_three_spellings)
                  {"account.earn", "", false}};
 
     for (size_t i = 0; i < COUNT_OF(cases); i++)
-        cr_assert_eq(permission_held(cases[i].held, text_of(cases[i].wanted)), cases[i].yes, "%s / %s", cases[i].held,
-                     cases[i].wanted);
+        cr_assert_eq(permission_held(cases[i].held, text_of(cases[i].wanted)), cases[i].yes,
+                     "%s / %s", cases[i].held, cases[i].wanted);
 }

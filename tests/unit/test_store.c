@@ -307,6 +307,44 @@ Test(store, several_parts_are_one_write, .timeout = 60)
     scratch_remove(&scratch);
 }
 
+/* More rows than are brought into order at once, each key several times. */
+static void check_order_of_equal_keys(store_t *store)
+{
+    buffer_t batch;
+
+    buffer_init(&batch, 16 << 20);
+    for (int i = 0; i < 12000; i++) {
+        char key[24];
+
+        (void)snprintf(key, sizeof key, "the same start %02d", i * 7 % 50);
+        if (i % 11 == 0)
+            batch_delete(&batch, (family_t)(i % 2), key, strlen(key));
+        else
+            batch_put(&batch, (family_t)(i % 2), key, strlen(key), &i, sizeof i);
+    }
+    batch_part_t part = {batch.bytes, batch.size};
+    cr_assert_eq(store_write(store, &part, 1, false, NULL), ERR_NONE);
+    buffer_free(&batch);
+}
+
+static void expect_same_rows(store_t *a, const store_snapshot_t *at_a, store_t *b,
+                             const store_snapshot_t *at_b, family_t family, bool backward);
+
+Test(store, of_several_writes_of_one_key_in_a_batch_the_last_one_counts, .timeout = 60)
+{
+    scratch_t scratch = scratch_new();
+    store_t *disk = opened(scratch.path);
+    store_t *memory = store_memory_new(); /* which takes the rows one by one */
+
+    check_order_of_equal_keys(disk);
+    check_order_of_equal_keys(memory);
+    expect_same_rows(disk, NULL, memory, NULL, (family_t)0, false);
+    expect_same_rows(disk, NULL, memory, NULL, (family_t)1, false);
+    store_destroy(&memory);
+    store_destroy(&disk);
+    scratch_remove(&scratch);
+}
+
 Test(store, a_snapshot_does_not_see_later_writes, .timeout = 60)
 {
     scratch_t scratch = scratch_new();
