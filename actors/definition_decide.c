@@ -229,6 +229,8 @@ errcode_t decide_definition(partition_t *self, const command_t *command, result_
              ? definitions_define(&view, command->resource, command->id, command->body, self->now_us, &self->arena,
                                   &outcome, err)
              : definitions_undefine(&view, command->resource, command->id, &self->arena, &outcome, err);
+    if (rc == ERR_NONE && outcome.wire.n > CHANGES_BYTES_MAX)
+        rc = err_set(err, ERR_TOO_LARGE, "A program and its tiers may have %u bytes in one answer.", CHANGES_BYTES_MAX);
     if (rc != ERR_NONE)
         return rc;
     for (uint32_t i = 0; i < outcome.count; i++)
@@ -252,6 +254,7 @@ errcode_t decide_changes(partition_t *self, text_t body, err_t *err)
 {
     unpack_t in;
     uint32_t count = 0;
+    uint64_t before = self->in_force;
 
     errcode_t rc = changes_decode_head(&in, body, &count, err);
     for (uint32_t i = 0; i < count && rc == ERR_NONE; i++) {
@@ -264,8 +267,10 @@ errcode_t decide_changes(partition_t *self, text_t body, err_t *err)
         if (rc == ERR_NONE)
             rc = catalogue_put(self->config.catalogue, change.version, change.resource, change.id, change.deleted,
                                change.json, err);
-        if (rc != ERR_NONE)
+        if (rc != ERR_NONE) {
+            self->in_force = before; /* nothing of this message holds */
             return rc;
+        }
         put_content(self, &change);
         self->in_force = change.version;
     }

@@ -15,6 +15,10 @@
 #define BODY_BYTES_MAX (64u * 1024 * 1024) /* of a round; partition_full() stops far below */
 #define BODY_BYTES_FULL (2u * 1024 * 1024)
 #define RECORD_BODY_BYTES (128u * 1024)    /* a record is closed once it holds this much */
+/* A decision that may be large (a definition, a transfer of thousands of lots) finds a record with no more in it than
+ * this, so that both fit into RECORD_BYTES_MAX. */
+#define RECORD_BODY_BEFORE_LARGE (16u * 1024)
+#define LARGE_COMMAND_BYTES (8u * 1024)
 #define CHECKPOINT_RECORDS 64
 #define WAITING_MAX 65536
 #define REPLIES_MAX 65536
@@ -330,10 +334,11 @@ static void record_begin(partition_t *self)
     buffer_append(&self->body, room, sizeof room);
 }
 
-static void decision_begin(partition_t *self, const void *command, size_t n)
+static void decision_begin(partition_t *self, const void *command, size_t n, bool may_be_large)
 {
+    size_t full = may_be_large || n >= LARGE_COMMAND_BYTES ? RECORD_BODY_BEFORE_LARGE : RECORD_BODY_BYTES;
     if (self->record_count == self->sealed
-        || self->body.size - self->record_at[self->record_count - 1] >= RECORD_BODY_BYTES)
+        || self->body.size - self->record_at[self->record_count - 1] >= full)
         record_begin(self);
     self->decision_at = section_begin(&self->body, SECTION_DECISION, command, n);
     self->definition_message = 0;
@@ -438,7 +443,8 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     }
     metric_add(METRIC_COMMANDS, 1);
     buffer_reset(&self->text);
-    decision_begin(self, request->command, request->command_bytes);
+    decision_begin(self, request->command, request->command_bytes,
+                   command.kind == COMMAND_TRANSFER || command.kind == COMMAND_DEFINE || command.kind == COMMAND_UNDEFINE);
     errcode_t rc = decide(self, &command, &result, &err);
     if (rc != ERR_NONE) {
         decision_undo(self);
@@ -544,7 +550,7 @@ static void on_data(partition_t *self, const frame_t *frame)
     command_t command = {.kind = COMMAND_MESSAGE, .id = frame->src, .entry = frame->n, .message = frame->body};
     buffer_reset(&self->blob);
     command_encode(&command, &self->blob);
-    decision_begin(self, self->blob.bytes, self->blob.size);
+    decision_begin(self, self->blob.bytes, self->blob.size, false);
     receiving->decided.seq = frame->n;
     receiving->decided.peer = frame->src_history;
     put_pair_in(self, frame->src);
@@ -591,7 +597,7 @@ static void on_ack(partition_t *self, const frame_t *frame)
     uint8_t   key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->blob);
     command_encode(&command, &self->blob);
-    decision_begin(self, self->blob.bytes, self->blob.size);
+    decision_begin(self, self->blob.bytes, self->blob.size, false);
     for (uint64_t n = fresh.acked + 1; n <= frame->n; n++)
         partition_delete(self, FAMILY_OUTBOX, key, key_outbox(key, self->config.number, frame->dst, n));
     self->unacked -= frame->n - fresh.acked;
@@ -798,7 +804,7 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
         if (self->checkpoint_due
             || (self->sealed == 0 && self->body.size > 0 && self->counters_changed
                 && self->records_since_checkpoint >= CHECKPOINT_RECORDS)) {
-            decision_begin(self, NULL, 0);
+            decision_begin(self, NULL, 0, false);
             ledger_checkpoint(self);
             decision_end(self);
         }

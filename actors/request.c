@@ -18,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define RESULT_BYTES_MAX (64 * 1024)
+#define RESULT_BYTES_MAX (256 * 1024) /* a program with its tiers */
 
 enum { STATE_WAITING = 0, STATE_ANSWERED = 1, STATE_ANSWERING = 2, STATE_ABANDONED = 3 };
 

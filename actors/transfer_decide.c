@@ -186,6 +186,8 @@ static errcode_t transfer_hold(partition_t *self, const command_t *command, uint
                            .to_partition = dst};
 
     errcode_t rc = partition_room(self, dst, err);
+    if (rc == ERR_NONE && (self->sending[dst].halted || self->receiving[dst].halted))
+        rc = err_set(err, ERR_HALTED, "messages between partitions %u and %u are halted", self->config.number, dst);
     if (rc == ERR_NONE)
         rc = post_out(self, command, &out, command->to_account, err);
     if (rc != ERR_NONE)

@@ -1,9 +1,10 @@
 /* batch.c - POST /services/points/batch/: lines in, lines out, both streamed
  *
- * The worker reads and posts, a second thread answers in the order of the input. Up to WINDOW lines are under way. Lines
- * of one account keep their order because they go to one partition's mailbox one after the other; the receiver of a
- * transfer is the exception (its credit comes by message from the giver's partition), so a line that touches an account
- * with a transfer to it under way waits for that transfer's answer.
+ * The worker reads and posts, a second thread answers in the order of the input. Up to WINDOW lines
+ * are under way. Lines of one account keep their order because they go to one partition's mailbox
+ * one after the other; the receiver of a transfer is the exception (its credit comes by message
+ * from the giver's partition), so a line that touches an account with a transfer to it under way
+ * waits for that transfer's answer.
  */
 #include "http/batch.h"
 
@@ -175,7 +176,7 @@ leave:
     atomic_fetch_sub(&server->streams, 1);
 }
 
-/* --- reading ---------------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static void read_lines(batch_t *self)
 {
@@ -204,7 +205,8 @@ static void read_lines(batch_t *self)
     pthread_mutex_unlock(&self->mutex);
 }
 
-/* From batch_input: one line that is not blank. line.bytes NULL: it was longer than a line may be. */
+/* From batch_input: one line that is not blank. line.bytes NULL: it was longer than a line may be.
+ * */
 static bool take_line(void *batch, uint32_t number, text_t line)
 {
     batch_t *self = batch;
@@ -246,7 +248,8 @@ static bool post_line(batch_t *self, slot_t *slot, text_t line)
     while (router_post(exchange->router, slot->request, &err) != ERR_NONE) {
         if (err.code == ERR_OVERLOADED && router_now_us(exchange->router) < until &&
             !is_broken(self)) {
-            /* The mailbox is full, with our own lines as likely as not: let some be answered first. */
+            /* The mailbox is full, with our own lines as likely as not: let some be answered first.
+             * */
             wait_for_room(self);
             continue;
         }
@@ -324,8 +327,8 @@ static bool read_command(batch_t *self, slot_t *slot, text_t line, command_t *co
     return true;
 }
 
-/* The same account can be named by its id or its customer; which belongs to which is not known here, so different ways
- * of naming count as the same account when the partition is the same. */
+/* The same account can be named by its id or its customer; which belongs to which is not known
+ * here, so different ways of naming count as the same account when the partition is the same. */
 static bool may_be_same(const party_t *a, const party_t *b)
 {
     if (a->account != 0 && b->account != 0)
@@ -373,7 +376,7 @@ static err_t *slot_error(slot_t *slot)
     return slot->err;
 }
 
-/* --- the window -------------------------------------------------------------------------------------------------- */
+/* ---- the window ---- */
 
 /* NULL: the client is gone. Only the reader takes, so the slot is its own until it is published. */
 static slot_t *slot_take(batch_t *self, uint32_t line)
@@ -425,7 +428,7 @@ static bool is_broken(batch_t *self)
     return broken;
 }
 
-/* --- answering --------------------------------------------------------------------------------------------------- */
+/* ---- answering ---- */
 
 static void set_broken(batch_t *self)
 {
@@ -487,7 +490,8 @@ static void *write_answers(void *batch)
     return NULL;
 }
 
-/* The batch lives until answered() of all its requests was true or they were abandoned: either way this has returned. */
+/* The batch lives until answered() of all its requests was true or they were abandoned: either way
+ * this has returned. */
 static void on_complete(request_t *request, void *context)
 {
     batch_t *self = context;

@@ -8,20 +8,21 @@
 
 #define READ_BYTES  65536
 #define LINE_US     (INT64_C(10) * SECOND_US)
-#define PROBE_EVERY 64
 
 typedef struct {
     batch_input_t *input;
     call_t *call;
     int descriptor;
-    bool buffered; /* the library may still hold bytes that came with the head */
-    unsigned probes;
-    int64_t left;  /* of a body of known length */
-    buffer_t line; /* what came of a line so far */
-    bool too_long; /* the line under way is already answered */
+    int64_t buffered; /* bytes that came with the head and that the library surely still holds */
+    int64_t left;   /* of a body of known length */
+    buffer_t line;  /* what came of a line so far */
+    bool too_long;  /* the line under way is already answered */
+    bool in_line;   /* a line has begun and its end is not there */
+    uint64_t ended; /* lines whose end was there */
     int64_t line_started_us;
 } reader_t;
 
+static int64_t buffered_bytes(const reader_t *self, const struct mg_request_info *info);
 static int read_some(reader_t *self, char *room);
 static int take_bytes(reader_t *self, const char *bytes, size_t n, const char **fault);
 static int take_line(reader_t *self, text_t line, const char **fault);
@@ -33,14 +34,18 @@ int batch_input_read(batch_input_t *input, const char **fault)
     const struct mg_request_info *info = mg_get_request_info(call->exchange.connection);
     reader_t self = {.input = input,
                      .call = call,
-                     .buffered = true,
                      .left = call->head.chunked ? -1 : call->head.content_length};
     char *room = memory_alloc(READ_BYTES);
     size_t total = 0;
+    uint64_t lines;
     int status = 0;
 
     input->line = 1;
-    self.descriptor = socket_find(info->remote_addr, info->remote_port, info->server_port);
+    if (call->worker->descriptor == -1)
+        call->worker->descriptor =
+            socket_find(info->remote_addr, info->remote_port, info->server_port);
+    self.descriptor = call->worker->descriptor;
+    self.buffered = buffered_bytes(&self, info);
     buffer_init(&self.line, input->line_bytes_max + 1);
     if (self.left < 0 && !call->head.chunked)
         self.left = 0;
@@ -67,58 +72,102 @@ int batch_input_read(batch_input_t *input, const char **fault)
             status = n == -2 ? 408 : 400;
             break;
         }
-        if (self.line.size == 0)
-            self.line_started_us = now;
         total += (size_t)n;
         if (total > input->bytes_max) {
             *fault = "the body is too large";
             status = 413;
             break;
         }
+        lines = self.ended;
         status = take_bytes(&self, room, (size_t)n, fault);
         if (status != 0)
             break;
-        if (self.line.size > 0 && now - self.line_started_us > LINE_US) {
+        /* The clock of a line runs from its first byte; the time that taking the lines before it took
+         * (a full window waits for answers) is not the client's. */
+        if (self.ended != lines || !self.in_line)
+            self.line_started_us = clock_boot_us(call->server->config.clock);
+        self.in_line = self.line.size > 0 || self.too_long;
+        if (self.in_line && now - self.line_started_us > LINE_US) {
             *fault = "the body came too slowly";
             status = 408;
             break;
         }
+    }
+    if (call->body_done) {
+        call->worker->marked = call->worker->requests;
+        call->worker->received = socket_received(self.descriptor);
     }
     buffer_free(&self.line);
     free(room);
     return status < 0 ? 0 : status;
 }
 
+/* Where the body starts in the library's buffer, which starts with the method: behind the value of
+ * the last header, whose line end it has overwritten with a NUL. NULL: not found. */
+static const char *body_start(const struct mg_request_info *info)
+{
+    const char *end;
+
+    if (info->num_headers == 0)
+        return NULL;
+    end = info->http_headers[info->num_headers - 1].value;
+    end += strlen(end);
+    return memcmp(end, "\0\n\r\n", 4) == 0 ? end + 4 : NULL;
+}
+
+/* The library does not tell how much of the body it read with the head, and reading more than there
+ * is would wait. But the kernel counts what arrived: less what it still holds, less this head, less
+ * what belonged to earlier requests, the rest is in the library's buffer. Too little is harmless. */
+static int64_t buffered_bytes(const reader_t *self, const struct mg_request_info *info)
+{
+    const worker_t *worker = self->call->worker;
+    const char *start = body_start(info);
+    int64_t waiting = socket_waiting(self->descriptor);
+    int64_t arrived = (int64_t)socket_received(self->descriptor);
+
+    if (start == NULL || arrived == 0 || worker->marked + 1 != worker->requests)
+        return 0;
+    return arrived - waiting - (int64_t)worker->received - (start - info->request_method);
+}
+
+/* Byte by byte up to the end of a line, for bytes that may be in the library's buffer: without a
+ * whole line there is nothing to do anyway. */
+static int read_line(const reader_t *self, char *room, int bytes_max)
+{
+    struct mg_connection *connection = self->call->exchange.connection;
+    int total = 0, n = 0;
+
+    do {
+        n = mg_read(connection, room + total, 1);
+        if (n > 0)
+            total += n;
+    } while (n > 0 && total < bytes_max && room[total - 1] != '\n' &&
+             (total > 1 || socket_waiting(self->descriptor) == 0));
+    return total > 0 ? total : n;
+}
+
 /* As many bytes as are there, at least one; waits for that one. */
 static int read_some(reader_t *self, char *room)
 {
-    struct mg_connection *connection = self->call->exchange.connection;
     const clock_source_t *clock = self->call->server->config.clock;
-    int waiting = 0, n;
-    size_t wanted = 1;
-    bool probe = self->buffered && self->probes++ % PROBE_EVERY == 0;
     int64_t started = clock_boot_us(clock);
+    int64_t there = socket_waiting(self->descriptor) + (self->buffered > 0 ? self->buffered : 0);
+    int n;
 
-    if (!self->buffered || probe)
-        waiting = socket_waiting(self->descriptor);
-    if (!self->buffered) {
-        /* Chunk heads are bytes too: half of what is there is surely content, unless chunks are tiny, and then the
-         * rest of them is on its way. */
-        if (self->left > 0)
-            wanted = (size_t)waiting;
-        else if (waiting > 128)
-            wanted = (size_t)waiting / 2;
-        if (wanted == 0)
-            wanted = 1;
-        if (wanted > READ_BYTES)
-            wanted = READ_BYTES;
-    }
-    if (self->left > 0 && (int64_t)wanted > self->left)
-        wanted = (size_t)self->left;
-    n = mg_read(connection, room, wanted);
-    if (probe && n == 1 && socket_waiting(self->descriptor) < waiting)
-        self->buffered = false; /* it came from the socket: the library's buffer is empty */
+    /* Chunk heads are bytes too: half of what is there is surely content, unless chunks are tiny,
+     * and then the rest of them is on its way. */
+    if (self->left < 0)
+        there = there > 128 ? there / 2 : 0;
+    if (there > READ_BYTES)
+        there = READ_BYTES;
+    if (self->left > 0 && there > self->left)
+        there = self->left;
+    if (there > 1)
+        n = mg_read(self->call->exchange.connection, room, (size_t)there);
+    else
+        n = read_line(self, room, self->left > 0 && self->left < READ_BYTES ? (int)self->left : READ_BYTES);
     if (n > 0) {
+        self->buffered -= n;
         if (self->left > 0)
             self->left -= n;
         return n;
@@ -163,6 +212,7 @@ static int take_bytes(reader_t *self, const char *bytes, size_t n, const char **
         if (status != 0)
             return status;
         part += end != NULL ? 1 : 0;
+        self->ended += end != NULL ? 1 : 0;
         bytes += part;
         n -= part;
     }

@@ -1,14 +1,15 @@
 /* batch_input.h - lines out of a body that is still arriving
  *
- * Contract   Hands on each line as soon as its end is there, so that answers can start before the input ends. The
- *            library's read returns only when all bytes asked for came, so it is asked for what is known to be there,
- *            else for one byte. Blank lines are counted and left out. A line longer than it may be is handed on as
- *            bytes NULL.
+ * Contract   Hands on each line as soon as its end is there, so that answers can start before the
+ *            input ends. The library's read returns only when all bytes asked for came, so it is
+ *            asked for what is known to be there, else for one byte. Blank lines are counted and
+ *            left out. A line longer than it may be is handed on as bytes NULL.
  * Threads    The worker of the request.
  * Ownership  A line is borrowed during the call.
  * Units      Bytes.
- * Errors     A status: 0 the input ended well; 400 closed or malformed chunks; 408 too slow (nothing for 5 s, a line
- *            longer than 10 s under way); 413 too many lines or bytes. `line` is then the number to answer under.
+ * Errors     A status: 0 the input ended well; 400 closed or malformed chunks; 408 too slow
+ *            (nothing for 5 s, a line longer than 10 s under way); 413 too many lines or bytes.
+ *            `line` is then the number to answer under.
  */
 #ifndef FEALTY_BATCH_INPUT_H
 #define FEALTY_BATCH_INPUT_H

@@ -1,7 +1,7 @@
 /* body.c - reading request bodies against a deadline and a limit, and what they hold
  *
- * mg_read() returns when all bytes asked for are there or none came for the library's time-out, so a trickle could keep
- * it for ever; the watch (watch.h) ends the wait at our own deadline.
+ * mg_read() returns when all bytes asked for are there or none came for the library's time-out, so
+ * a trickle could keep it for ever; the watch (watch.h) ends the wait at our own deadline.
  */
 #include "http/call.h"
 
@@ -62,7 +62,8 @@ int body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us)
     watch_arm(&call->worker->watched, deadline_us);
     while (clock_boot_us(clock) < deadline_us) {
         n = mg_read(call->exchange.connection, out, bytes);
-        /* 0 is the end of a chunked body, else the library's own time-out, which is shorter than ours. */
+        /* 0 is the end of a chunked body, else the library's own time-out, which is shorter than
+         * ours. */
         if (n > 0 || call->head.chunked)
             break;
         if (n < 0)
@@ -87,7 +88,8 @@ void body_drain(call_t *call)
         call->body_done = true;
         return;
     }
-    /* Who waits for 100 Continue has sent nothing; of a chunked body it is not known how much is to come. */
+    /* Who waits for 100 Continue has sent nothing; of a chunked body it is not known how much is to
+     * come. */
     if (call->head.chunked || call->head.expect_continue || left > DRAIN_BYTES_MAX)
         return;
     while (left > 0) {

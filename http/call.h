@@ -1,8 +1,8 @@
 /* call.h - what the files of http/ share about one request: exchange, head, worker, server
  *
  * Contract   A call_t starts with the exchange that handlers see. Not for other folders.
- * Threads    A worker and its call belong to one thread; a server's fields do not change after start but for the
- *            atomics.
+ * Threads    A worker and its call belong to one thread; a server's fields do not change after
+ *            start but for the atomics.
  * Ownership  Buffers and arena are the worker's and are reused from request to request.
  * Units      Microseconds.
  * Errors     None.
@@ -80,6 +80,8 @@ struct worker {
     detached_t detached;
     int descriptor;    /* of the present connection; -1: not looked for, -2: not found */
     unsigned requests; /* of the present connection */
+    unsigned marked;   /* the request, by that count, at whose end ... */
+    uint64_t received; /* ... so many bytes had arrived on the connection */
     uint64_t id_prefix, id_counter;
     int64_t date_second;
     char date[40];
@@ -116,15 +118,17 @@ static inline const json_t *body_member(const exchange_t *exchange, const char *
 /* reply.c: appends status line and headers to *wire. body_bytes < 0: chunked. */
 void reply_head(call_t *call, buffer_t *wire, int64_t body_bytes);
 
-/* body.c: reads the whole body and makes it call->exchange.body. False: the error answer is written. */
+/* body.c: reads the whole body and makes it call->exchange.body. False: the error answer is
+ * written. */
 bool body_read(call_t *call);
 /* Reads what is left when that is little, so that the connection can live on; sets body_done. */
 void body_drain(call_t *call);
-/* After an answer that ends the connection: reads on for a moment, because closing over unread bytes would destroy
- * the answer on its way. */
+/* After an answer that ends the connection: reads on for a moment, because closing over unread
+ * bytes would destroy the answer on its way. */
 void body_linger(call_t *call);
 void body_continue(call_t *call); /* 100 Continue when it was asked for */
-/* Bytes read, 0 at the end of the body, -1 closed or malformed, -2 past the deadline (boot clock). */
+/* Bytes read, 0 at the end of the body, -1 closed or malformed, -2 past the deadline (boot clock).
+ * */
 int body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us);
 
 /* detached.c: sends a command whose result is the whole answer. */

@@ -1,9 +1,10 @@
 /* detached.c - the sender thread, and what a worker and it agree about one answer
  *
- * States of an answer: IDLE -> PENDING (worker, before posting) -> DONE (completion) or LATE (sender, past the deadline)
- * -> IDLE (sender, after sending), or UNSENT (sender: the socket is full) -> IDLE (worker, after sending the rest).
- * The sender writes to the socket itself, not through the library: the library's connection belongs to the worker, and
- * its write would wait for a client that does not read.
+ * States of an answer: IDLE -> PENDING (worker, before posting) -> DONE (completion) or LATE
+ * (sender, past the deadline) -> IDLE (sender, after sending), or UNSENT (sender: the socket is
+ * full) -> IDLE (worker, after sending the rest). The sender writes to the socket itself, not
+ * through the library: the library's connection belongs to the worker, and its write would wait for
+ * a client that does not read.
  */
 #include "http/detached.h"
 
@@ -46,7 +47,7 @@ static void answer(sender_t *self, detached_t *detached, bool late);
 static bool take(detached_t *detached, unsigned state);
 static void give_back(detached_t *detached, unsigned state);
 
-/* --- the worker's side -------------------------------------------------------------------------------------------- */
+/* ---- the worker's side ---- */
 
 void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
 {
@@ -57,8 +58,8 @@ void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
     result_t result;
     err_t err;
 
-    /* The first request of a connection is answered in place: finding the descriptor costs more than it saves when no
-     * second one comes. */
+    /* The first request of a connection is answered in place: finding the descriptor costs more
+     * than it saves when no second one comes. */
     if (call->close || !call->body_done || !call->head.keep_alive || worker->requests < 2 ||
         log_enabled(LOG_DEBUG)) {
         if (exchange_command(self, command, partition, &result))
@@ -114,7 +115,8 @@ void detached_wait(worker_t *worker, struct mg_connection *connection)
     detached_t *detached = &worker->detached;
     unsigned state = atomic_load_explicit(&detached->state, memory_order_acquire);
 
-    /* A client that has its answer may be faster with its next request than the sender with its last instruction. */
+    /* A client that has its answer may be faster with its next request than the sender with its
+     * last instruction. */
     for (int i = 0; i < SPINS && state != STATE_IDLE; i++) {
         if (i % 16 == 15)
             (void)sched_yield();
@@ -142,6 +144,8 @@ int detached_connection(const struct mg_connection *connection, void **data)
     (void)data;
     worker->descriptor = -1;
     worker->requests = 0;
+    worker->marked = 0;
+    worker->received = 0;
     return 0;
 }
 
@@ -149,8 +153,9 @@ void detached_connection_close(const struct mg_connection *connection)
 {
     worker_t *worker = mg_get_thread_pointer(connection);
 
-    /* The client has gone or was silent for too long; what it did not take yet is tried once more. The library writes
-     * through a pointer that it lends as const here only because most callbacks have no business with it. */
+    /* The client has gone or was silent for too long; what it did not take yet is tried once more.
+     * The library writes through a pointer that it lends as const here only because most callbacks
+     * have no business with it. */
     if (worker != NULL)
         detached_wait(worker, (struct mg_connection *)(uintptr_t)connection);
 }
@@ -186,7 +191,7 @@ void detached_leave(worker_t *worker)
     buffer_free(&worker->detached.unsent);
 }
 
-/* --- completion: on a partition's thread or the transport's ---------------------------------------------------------- */
+/* ---- completion: on a partition's thread or the transport's ---- */
 
 static void on_complete(request_t *request, void *context)
 {
@@ -205,7 +210,7 @@ static void on_complete(request_t *request, void *context)
     word_raise(&sender->work);
 }
 
-/* --- the sender ------------------------------------------------------------------------------------------------------ */
+/* ---- the sender ---- */
 
 errcode_t sender_start(sender_t **self_p, http_server_t *server, err_t *err)
 {
@@ -377,8 +382,8 @@ static bool take(detached_t *detached, unsigned state)
     return false;
 }
 
-/* The last touch: from here on the worker may do anything with it. Only the address of the word is still used, for a
- * wake-up that at worst wakes nobody. */
+/* The last touch: from here on the worker may do anything with it. Only the address of the word is
+ * still used, for a wake-up that at worst wakes nobody. */
 static void give_back(detached_t *detached, unsigned state)
 {
     if ((atomic_exchange(&detached->state, state) & WAITED) != 0)

@@ -1,6 +1,7 @@
 /* errors.c - error bodies: V, D, E, S and the fault shape (api-resources 1.5)
  *
- * The table in protocol/error.h says which shape a code has; the route's family says what that shape looks like.
+ * The table in protocol/error.h says which shape a code has; the route's family says what that
+ * shape looks like.
  */
 #include "http/call.h"
 
@@ -160,8 +161,8 @@ int error_body(const err_t *err, route_family_t family, const char *node, text_t
     return info->http;
 }
 
-/* The router names the node that is out of reach in its sentence ("node X ...", "the node at X ..."): for questions that
- * went to all of them, nobody else knows which one it was. */
+/* The router names the node that is out of reach in its sentence ("node X ...", "the node at X
+ * ..."): for questions that went to all of them, nobody else knows which one it was. */
 static text_t node_in(const char *text)
 {
     static const char *const before[] = {"node ", "the node at "};

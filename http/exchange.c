@@ -4,7 +4,8 @@
 #include "http/auth.h"
 #include "http/form.h"
 
-/* How much longer than the command's own deadline the asker waits: the shard answers what it discards. */
+/* How much longer than the command's own deadline the asker waits: the shard answers what it
+ * discards. */
 #define GRACE_US 200000
 
 void call_reset_answer(call_t *call)
@@ -29,7 +30,8 @@ bool exchange_parameter(exchange_t *self, const char *name, text_t *out)
     bool found;
     err_t err;
 
-    /* What cannot be decoded is refused before the handler runs (server.c looks at the whole query). */
+    /* What cannot be decoded is refused before the handler runs (server.c looks at the whole
+     * query). */
     return query_parameter(out, &found, self->query, name, self->arena, &err) == ERR_NONE &&
            found && out->n > 0;
 }

@@ -1,8 +1,8 @@
 /* form.h - percent-encoding, query strings, and flat forms as JSON objects of strings
  *
- * Contract   Strict: a broken %XX, a NUL, bytes that are no UTF-8, or the same name twice in a form is an error, not a
- *            guess. '+' is a blank in queries and forms, itself in paths. Multipart is read for flat fields only: a
- *            part with a file name is refused.
+ * Contract   Strict: a broken %XX, a NUL, bytes that are no UTF-8, or the same name twice in a form
+ *            is an error, not a guess. '+' is a blank in queries and forms, itself in paths.
+ *            Multipart is read for flat fields only: a part with a file name is refused.
  * Threads    Pure.
  * Ownership  What is decoded lives in the arena.
  * Units      Bytes.

@@ -139,7 +139,8 @@ int head_layout(const char *start, const head_field_t *fields, size_t count, siz
             return 431;
         }
     }
-    /* After the last line: NUL NUL (its CR LF), CR, NUL (the last LF). Anything else is a line that was dropped. */
+    /* After the last line: NUL NUL (its CR LF), CR, NUL (the last LF). Anything else is a line that
+     * was dropped. */
     if (line_end != NULL) {
         if (line_end[1] != '\0' || line_end[2] != '\r' || line_end[3] != '\0')
             return 400;
@@ -286,7 +287,8 @@ static bool host_is_plain(const char *host)
     return n > 0 && n <= 255 && host[n] == '\0';
 }
 
-/* The library keeps a connection with a Connection header only when it names keep-alive; agree with it. */
+/* The library keeps a connection with a Connection header only when it names keep-alive; agree with
+ * it. */
 static void read_connection(head_t *out, const char *value)
 {
     bool keep = false, close = false;

@@ -1,8 +1,9 @@
 /* idempotency.h - the key of a request and the hash of what it asks for
  *
- * Contract   The key comes from the header or the body's idempotency_key; two different ones are refused. The body's
- *            hash is that of its canonical form without the key: order of members, blanks, and the way a number is
- *            written do not count (R-2.5). A request without a body has the hash of no bytes.
+ * Contract   The key comes from the header or the body's idempotency_key; two different ones are
+ *            refused. The body's hash is that of its canonical form without the key: order of
+ *            members, blanks, and the way a number is written do not count (R-2.5). A request
+ *            without a body has the hash of no bytes.
  * Threads    Pure.
  * Ownership  command->key is borrowed from header or body. `scratch` is overwritten.
  * Units      Bytes.

@@ -1,4 +1,5 @@
-/* points.h - earn, burn, transfer, reconcile (api-services 3.1, 3.3, 3.6, 3.7) under all their paths
+/* points.h - earn, burn, transfer, reconcile (api-services 3.1, 3.3, 3.6, 3.7) under all their
+ * paths
  *
  * Contract   Routes only; see docs/api.md.
  * Threads    Handlers run on workers.

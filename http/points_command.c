@@ -208,8 +208,8 @@ static errcode_t read_transfer(command_t *out, const json_t *body, err_t *err)
     return read_texts(out, body, err);
 }
 
-/* \d{1,15}(\.\d{1,6})?: no sign, no exponent, no more decimals than six even if they are zeros; leading zeros are
- * allowed, which decimal_parse() does not know. */
+/* \d{1,15}(\.\d{1,6})?: no sign, no exponent, no more decimals than six even if they are zeros;
+ * leading zeros are allowed, which decimal_parse() does not know. */
 static errcode_t amount_text_parse(decimal_t *out, const char *text, size_t bytes)
 {
     const char *dot = bytes > 0 ? memchr(text, '.', bytes) : NULL;

@@ -1,7 +1,8 @@
-/* render.c - results as JSON: frozen renderers, so that a replay is the original answer byte for byte
+/* render.c - results as JSON: frozen renderers, so that a replay is the original answer byte for
+ * byte
  *
- * Each RENDER_*_1 is the wire shape of the day it was numbered. A change of shape is a new number; these stay. The
- * golden tests hold every byte (tests/unit/test_render.c).
+ * Each RENDER_*_1 is the wire shape of the day it was numbered. A change of shape is a new number;
+ * these stay. The golden tests hold every byte (tests/unit/test_render.c).
  */
 #include "http/exchange.h"
 
@@ -108,7 +109,8 @@ static void render_refusal_1(const result_t *result, route_family_t family, buff
     }
 }
 
-/* 404 is E on services and has no code on resources (never stored, so free to depend on the family). */
+/* 404 is E on services and has no code on resources (never stored, so free to depend on the
+ * family). */
 static void render_detail_1(const result_t *result, route_family_t family, buffer_t *out)
 {
     bool service_404 = family == FAMILY_SERVICE && result->status == 404;

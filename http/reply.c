@@ -1,6 +1,7 @@
 /* reply.c - status line and headers of an answer (api-resources 1.1)
  *
- * The caller sends head and body with one write: two writes are two packets and one more task switch for the client.
+ * The caller sends head and body with one write: two writes are two packets and one more task
+ * switch for the client.
  */
 #include "http/call.h"
 

@@ -1,4 +1,5 @@
-/* requests.c - GET /requests/{key}: every result that a key stands for, in all partitions or a customer's one
+/* requests.c - GET /requests/{key}: every result that a key stands for, in all partitions or a
+ * customer's one
  *
  * A partition that cannot be asked makes the answer 503, never 404: "never seen" must be the truth.
  */

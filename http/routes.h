@@ -1,11 +1,13 @@
 /* routes.h - from a path to the row of the route table
  *
- * Contract   All rows are put into a tree of path segments at start; two rows for the same path and method are a
- *            fault. A literal segment wins over `{name}`. `{name}` takes one segment without a dot, `{key}` any one
- *            segment. The last segment may carry ".json" (not a `{key}`). With and without a slash at the end is the
- *            same path; an empty segment in the middle is no path.
+ * Contract   All rows are put into a tree of path segments at start; two rows for the same path and
+ *            method are a fault. A literal segment wins over `{name}`. `{name}` takes one segment
+ *            without a dot, `{key}` any one segment. The last segment may carry ".json" (not a
+ *            `{key}`). With and without a slash at the end is the same path; an empty segment in
+ *            the middle is no path.
  * Threads    routes_match: any, once all rows are added.
- * Ownership  Rows are borrowed and must live as long as the tree; matched values are borrowed from the segments.
+ * Ownership  Rows are borrowed and must live as long as the tree; matched values are borrowed from
+ *            the segments.
  * Units      Nothing to say.
  * Errors     ERR_STATE naming the pattern that is there twice or cannot be read.
  */
@@ -22,8 +24,8 @@ routes_t *routes_new(void);
 void routes_destroy(routes_t **self_p);
 errcode_t routes_add(routes_t *self, const route_t *rows, size_t count, err_t *err);
 
-/* Splits a raw path ("/a/b/") into segments; decodes them when the path holds a percent sign. *count is -1 for what
- * cannot be any route (empty or too many segments). */
+/* Splits a raw path ("/a/b/") into segments; decodes them when the path holds a percent sign.
+ * *count is -1 for what cannot be any route (empty or too many segments). */
 errcode_t routes_split(const char *path, text_t segments[ROUTE_SEGMENTS_MAX], int *count,
                        arena_t *arena, err_t *err);
 

@@ -107,9 +107,9 @@ int serve_error(struct mg_connection *connection, int status, const char *messag
     return 0;
 }
 
-/* The library says "malformed" for a head that fills its buffer, too; then more of it still waits in the socket. That is
- * taken and dropped, because closing over unread bytes would destroy the answer on its way. At most fifty times a
- * second: looking is slow. */
+/* The library says "malformed" for a head that fills its buffer, too; then more of it still waits
+ * in the socket. That is taken and dropped, because closing over unread bytes would destroy the
+ * answer on its way. At most fifty times a second: looking is slow. */
 static bool head_overflowed(http_server_t *self, const struct mg_connection *connection)
 {
     const struct mg_request_info *info = mg_get_request_info(connection);

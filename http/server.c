@@ -23,10 +23,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define SESSIONS_MAX      65536
-#define ARENA_BYTES_MAX   (32u * 1024u * 1024u)
-#define USER_FAILURES     5
-#define ADDRESS_FAILURES  50
+#define SESSIONS_MAX     65536
+#define ARENA_BYTES_MAX  (32u * 1024u * 1024u)
+#define USER_FAILURES    5
+#define ADDRESS_FAILURES 50
 
 static void *on_thread(const struct mg_context *context, int kind);
 static void on_thread_end(const struct mg_context *context, int kind, void *worker);

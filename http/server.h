@@ -1,13 +1,15 @@
 /* server.h - HTTP/1.1 in front of the router
  *
- * Contract   Reads, checks and answers requests by the route table (docs/api.md). http_server_stop() first refuses new
- *            requests (503), waits until those under way are answered or the time is over, then closes.
- *            http_session_applied() is the shards' session hook: it may be called from start to destroy.
- * Threads    start, stop, destroy: one thread. http_session_applied: any. Handlers run on the server's workers; one
- *            connection holds one worker while it is open.
+ * Contract   Reads, checks and answers requests by the route table (docs/api.md).
+ *            http_server_stop() first refuses new requests (503), waits until those under way are
+ *            answered or the time is over, then closes. http_session_applied() is the shards'
+ *            session hook: it may be called from start to destroy.
+ * Threads    start, stop, destroy: one thread. http_session_applied: any. Handlers run on the
+ *            server's workers; one connection holds one worker while it is open.
  * Ownership  router, clock and random are borrowed and outlive the server.
  * Units      Microseconds.
- * Errors     ERR_INVALID for an address that cannot be used, ERR_STATE for a route table with a fault.
+ * Errors     ERR_INVALID for an address that cannot be used, ERR_STATE for a route table with a
+ *            fault.
  */
 #ifndef FEALTY_SERVER_H
 #define FEALTY_SERVER_H

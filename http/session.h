@@ -1,9 +1,10 @@
 /* session.h - which tokens this node knows, in memory
  *
- * Contract   A bounded cache of committed session rows, keyed by the token's hash; it is fed by the shard's session hook
- *            and by look-ups. What it does not know must be asked for. An ended session leaves a mark that no later
- *            put can undo, so a row that was read just before the end cannot bring a token back. When a place is
- *            needed, what expires first goes; marks go last.
+ * Contract   A bounded cache of committed session rows, keyed by the token's hash; it is fed by the
+ *            shard's session hook and by look-ups. What it does not know must be asked for. An
+ *            ended session leaves a mark that no later put can undo, so a row that was read just
+ *            before the end cannot bring a token back. When a place is needed, what expires first
+ *            goes; marks go last.
  * Threads    Any; read-write locks by part of the hash.
  * Ownership  Values.
  * Units      Microseconds, wall.

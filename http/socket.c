@@ -3,7 +3,9 @@
 
 #include <arpa/inet.h>
 #include <dirent.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -46,6 +48,17 @@ int socket_waiting(int descriptor)
     int bytes = 0;
 
     return descriptor >= 0 && ioctl(descriptor, FIONREAD, &bytes) == 0 ? bytes : 0;
+}
+
+uint64_t socket_received(int descriptor)
+{
+    struct tcp_info info = {0};
+    socklen_t bytes = sizeof info;
+
+    if (descriptor < 0 || getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &bytes) != 0 ||
+        bytes < offsetof(struct tcp_info, tcpi_bytes_received) + sizeof info.tcpi_bytes_received)
+        return 0;
+    return info.tcpi_bytes_received;
 }
 
 int socket_discard(int descriptor, int bytes_max)

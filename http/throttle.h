@@ -1,8 +1,9 @@
 /* throttle.h - slows down who guesses passwords
  *
- * Contract   Counts failed logins per name (a user name, an address). From the limit on, each further failure doubles
- *            the pause before the next try, up to five minutes. Fifteen quiet minutes forget all. The table is
- *            bounded; when a place is needed the one that was quiet longest goes.
+ * Contract   Counts failed logins per name (a user name, an address). From the limit on, each
+ *            further failure doubles the pause before the next try, up to five minutes. Fifteen
+ *            quiet minutes forget all. The table is bounded; when a place is needed the one that
+ *            was quiet longest goes.
  * Threads    Any; one mutex, because logins are rare and slow anyway.
  * Ownership  Names are hashed, not kept.
  * Units      Microseconds, boot clock.

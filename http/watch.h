@@ -1,10 +1,11 @@
 /* watch.h - interrupts a worker that waits for a body beyond its deadline
  *
- * Contract   The library gives every byte of a body the full time-out again, so one request could hold a worker for
- *            hours. A worker arms its watch before it reads; past the deadline it gets a signal every 50 ms, whose
- *            only effect is that poll() returns and the read ends short. watch_hurry() does the same to every thread
- *            that entered, for a quick stop.
- * Threads    watch_enter, watch_arm, watch_disarm, watch_leave: the thread that is watched. Others: the owner.
+ * Contract   The library gives every byte of a body the full time-out again, so one request could
+ *            hold a worker for hours. A worker arms its watch before it reads; past the deadline it
+ *            gets a signal every 50 ms, whose only effect is that poll() returns and the read ends
+ *            short. watch_hurry() does the same to every thread that entered, for a quick stop.
+ * Threads    watch_enter, watch_arm, watch_disarm, watch_leave: the thread that is watched. Others:
+ *            the owner.
  * Ownership  The watch owns its list; a watched_t belongs to its thread and outlives its entry.
  * Units      Microseconds of the boot clock.
  * Errors     ERR_INTERNAL when the thread cannot be made. Uses the signal SIGRTMIN + 3.

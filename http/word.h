@@ -1,7 +1,9 @@
-/* word.h - a flag that one thread sleeps on and any thread raises, with one system call per sleep at most
+/* word.h - a flag that one thread sleeps on and any thread raises, with one system call per sleep
+ * at most
  *
- * Contract   word_raise() wakes only when the flag was down, so a burst of completions costs one wake-up. The sleeper
- *            lowers the flag, looks for work, and sleeps only while the flag is still down.
+ * Contract   word_raise() wakes only when the flag was down, so a burst of completions costs one
+ *            wake-up. The sleeper lowers the flag, looks for work, and sleeps only while the flag
+ *            is still down.
  * Threads    One sleeper; any raiser.
  * Ownership  The word is the caller's.
  * Units      Microseconds.

@@ -1,7 +1,7 @@
 /* calendar.c - windows and steps of a zone's calendar
  *
- * The system's time zone files say how far a zone is from UTC at an instant (tzif.h). Dates themselves
- * are computed here, in the proleptic Gregorian calendar. UTC needs no file.
+ * The system's time zone files say how far a zone is from UTC at an instant (tzif.h). Dates are
+ * computed here, in the proleptic Gregorian calendar. UTC needs no file.
  */
 #include "protocol/calendar.h"
 
@@ -27,8 +27,8 @@ struct zone {
     char name[ZONE_NAME_MAX + 1];
 };
 
-/* Zones are put in front, never changed and never removed, so looking for one needs no lock. The lock
- * is for adding: two threads that want the same zone get the same one. */
+/* Zones are put in front, never changed and never removed, so looking for one needs no lock. The
+ * lock is for adding: two threads that want the same zone get the same one. */
 static pthread_mutex_t zones_lock = PTHREAD_MUTEX_INITIALIZER;
 static zone_t *_Atomic zones;
 
@@ -144,8 +144,8 @@ static const zone_t *zone_add(tzif_t **file, const char *name)
     return zone;
 }
 
-/* The name becomes part of a path. Names of the IANA list begin with a capital; what else lies in the
- * directory (the host's own zone, tables, a second database with leap seconds) does not. */
+/* The name becomes part of a path. Names of the IANA list begin with a capital; what else lies in
+ * the directory (the host's own zone, tables, a second database with leap seconds) does not. */
 static bool zone_name_allowed(const char *name)
 {
     size_t n = strnlen(name, ZONE_NAME_MAX + 1);
@@ -167,13 +167,10 @@ static bool zone_name_allowed(const char *name)
 /* The path of a file of the database, to be freed. */
 static char *database_path(const char *name)
 {
-    size_t directory_bytes = strlen(database_directory);
-    size_t name_bytes = strlen(name);
-    char *path = memory_alloc(directory_bytes + 1 + name_bytes + 1);
+    size_t bytes = strlen(database_directory) + 1 + strlen(name) + 1;
+    char *path = memory_alloc(bytes);
 
-    memcpy(path, database_directory, directory_bytes);
-    path[directory_bytes] = '/';
-    memcpy(path + directory_bytes + 1, name, name_bytes + 1);
+    (void)snprintf(path, bytes, "%s/%s", database_directory, name);
     return path;
 }
 

@@ -8,7 +8,8 @@
  *            cached for the life of the process.
  * Ownership  zone_open() lends; never freed by the caller.
  * Units      Microseconds since the Unix epoch.
- * Errors     ERR_INVALID for an unknown zone or malformed text.
+ * Errors     ERR_INVALID for an unknown zone or malformed text. ERR_IO or ERR_CORRUPT when the file of a
+ *            known zone cannot be read or used.
  */
 #ifndef FEALTY_CALENDAR_H
 #define FEALTY_CALENDAR_H

@@ -1,8 +1,9 @@
 /* tzif.c - the reader of compiled time zone files
  *
- * A zone becomes two lists of steps: the changes the file lists, and those its rule makes in 400 years,
- * after which the Gregorian calendar (and so the rule) repeats, weekdays included. A question is then
- * one binary search. The bytes come from outside: each count, index and character is checked.
+ * A zone becomes two lists of steps: the changes the file lists, and those its rule makes in 400
+ * years, after which the Gregorian calendar (and so the rule) repeats, weekdays included. A
+ * question is then one binary search. The bytes come from outside: each count, index and character
+ * is checked.
  */
 #include "protocol/tzif.h"
 
@@ -24,7 +25,7 @@
 #define SECONDS_PER_DAY INT64_C(86400)
 #define CYCLE_DAYS      INT64_C(146097) /* in 400 years; 20,871 weeks */
 #define CYCLE_S         (CYCLE_DAYS * SECONDS_PER_DAY)
-#define CYCLE_STEPS_MAX 810
+#define CYCLE_STEPS_MAX 810 /* two a year, and the first */
 #define INSTANT_MAX     (INT64_C(1) << 58)
 
 /* From from_s until the next step begins, clocks are offset_s before UTC. */
@@ -36,6 +37,7 @@ typedef struct {
 typedef struct {
     step_t *steps; /* owned; ascending, the first begins before all that is asked for */
     size_t count;
+    size_t max;
 } steps_t;
 
 struct tzif {
@@ -123,6 +125,7 @@ static void steps_allocate(steps_t *self, size_t max)
 {
     self->steps = memory_alloc(max * sizeof *self->steps);
     self->count = 0;
+    self->max = max;
 }
 
 /* Steps come in order, but a later one may undo those that would begin at its time or after it.
@@ -131,8 +134,10 @@ static void steps_push(steps_t *self, int64_t from_s, int32_t offset_s)
 {
     while (self->count > 0 && self->steps[self->count - 1].from_s >= from_s)
         self->count--;
-    if (self->count == 0 || self->steps[self->count - 1].offset_s != offset_s)
-        self->steps[self->count++] = (step_t){.from_s = from_s, .offset_s = offset_s};
+    if (self->count > 0 && self->steps[self->count - 1].offset_s == offset_s)
+        return;
+    INVARIANT(self->count < self->max);
+    self->steps[self->count++] = (step_t){.from_s = from_s, .offset_s = offset_s};
 }
 
 /* ------------------------------------------------------------------ the rule (POSIX TZ string) */
@@ -289,9 +294,9 @@ static void cycle_push(steps_t *cycle, int64_t at_s, int32_t offset_s)
         steps_push(cycle, at_s < 0 ? 0 : at_s, offset_s);
 }
 
-/* Summer time lasts from its start to the next end, of this year or, south of the equator, the next.
- * When it ends only as the next begins (or later) it lasts for ever. Times may reach a week into other
- * years, so a year more on each side is looked at. */
+/* Summer time lasts from its start to the next end, of this year or, south of the equator, the
+ * next. When it ends only as the next begins (or later) it lasts for ever. Times may reach a week
+ * into other years, so the cycle is begun two years early and ended a year late. */
 static void rule_unroll(const rule_t *self, steps_t *cycle)
 {
     int64_t year_day = -2 * 365 - 1; /* 1968-01-01 */
@@ -313,7 +318,6 @@ static void rule_unroll(const rule_t *self, steps_t *cycle)
         }
         year_day = next_day;
     }
-    INVARIANT(cycle->count <= CYCLE_STEPS_MAX);
 }
 
 /* ------------------------------------------------------------------ the file */

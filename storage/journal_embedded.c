@@ -224,7 +224,8 @@ errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot
     uint8_t lower[LOG_KEY_BYTES];
     uint8_t upper[LOG_KEY_BYTES];
     store_cursor_t *cursor = NULL;
-    position_t before, after, set;
+    position_t before, set;
+    position_t after = {0};
     uint64_t expected, floor;
     bool is_set;
     errcode_t rc = scan_start(store, snapshot, partition, from_ordinal, &before, &expected, err);

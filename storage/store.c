@@ -92,6 +92,7 @@ errcode_t store_open(store_t **self_p, const store_config_t *config, err_t *err)
         if (rc != ERR_NONE)
             goto cleanup;
     }
+    INVARIANT(store != NULL);
     store->lock_fd = lock_fd;
     lock_fd = -1;
     *self_p = store;

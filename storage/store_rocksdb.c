@@ -59,18 +59,19 @@ typedef struct {
 /* How rows of a family come and go decides its settings. */
 typedef struct {
     const char *name;
-    bool random_reads; /* single rows by whole key: small blocks, memtable filter */
+    bool random_reads;     /* single rows by whole key: small blocks, memtable filter */
+    bool asked_rows_exist; /* a row that is asked for is there, nearly always */
     size_t block_bytes;
     size_t memtable_bytes_max;
 } family_settings_t;
 
 static const family_settings_t families[FAMILY__COUNT] = {
-    [FAMILY_STATE] = {"state", true, 4096, (size_t)64 << 20},
-    [FAMILY_ENTRY] = {"entry", false, 16384, (size_t)32 << 20},
-    [FAMILY_KEY] = {"key", true, 4096, (size_t)64 << 20},
-    [FAMILY_OUTBOX] = {"outbox", false, 4096, (size_t)16 << 20},
-    [FAMILY_META] = {"meta", false, 4096, (size_t)4 << 20},
-    [FAMILY_LOG] = {"log", false, 16384, (size_t)32 << 20},
+    [FAMILY_STATE] = {"state", true, false, 4096, (size_t)64 << 20},
+    [FAMILY_ENTRY] = {"entry", false, true, 16384, (size_t)32 << 20},
+    [FAMILY_KEY] = {"key", true, false, 4096, (size_t)64 << 20},
+    [FAMILY_OUTBOX] = {"outbox", false, false, 4096, (size_t)16 << 20},
+    [FAMILY_META] = {"meta", false, false, 4096, (size_t)4 << 20},
+    [FAMILY_LOG] = {"log", false, true, 16384, (size_t)32 << 20},
 };
 
 static const store_ops_t ops;
@@ -216,6 +217,9 @@ static void set_family(rocksdb_options_t *options, const family_settings_t *fami
         rocksdb_block_based_options_set_data_block_index_type(
             table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
     }
+    /* Who asks for an entry or a record has its number and finds it: a filter of the last level, by far the largest,
+     * would only say yes. */
+    rocksdb_options_set_optimize_filters_for_hits(options, family->asked_rows_exist);
     /* No prefix extractor: iterators without total order lie across prefixes. */
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom_full(10));

@@ -37,7 +37,7 @@ class Write:
 
 
 class Load:
-    """Threads that write to customers of one program. `ports` gives where a thread's requests go."""
+    """Threads that write to customers of one program, each with one write at a time, repeated until it is answered."""
 
     def __init__(self, seed, program, people, token, mix=("earn", "burn", "transfer", "entry", "adjust")):
         self.seed = seed
@@ -90,31 +90,41 @@ class Load:
         return client.post(API + write.path, write.body, headers={"Idempotency-Key": write.key})
 
     def start(self, ports, count=6):
-        """Begins a round of writes; thread i goes to ports[i % len(ports)]."""
+        """Begins a round of writes; thread i begins at ports[i % len(ports)] and goes on to the next when one breaks."""
         self.round += 1
         self.stopping.clear()
-        self.threads = [threading.Thread(target=self.run, args=(place, ports[place % len(ports)])) for place in range(count)]
+        self.threads = [threading.Thread(target=self.run, args=(place, ports)) for place in range(count)]
         for thread in self.threads:
             thread.start()
 
-    def run(self, place, port):
+    def run(self, place, ports):
         chance = random.Random("%d %d %d" % (self.seed, self.round, place))
-        client = Client(port, self.token, timeout=30)
-        number = 0
+        at, number = place, 0
+        client = Client(ports[at % len(ports)], self.token, timeout=30)
         while not self.stopping.is_set():
             number += 1
             write = self.make(chance, "r%d-c%d-%d" % (self.round, place, number))
             with self.lock:
                 self.writes.append(write)
-            try:
-                answer = self.send(client, write)
-            except BROKEN:
-                break  # killed
-            write.told(answer)
-            if answer.status in (200, 201, 400):
-                self.acknowledged += 1
-            elif answer.status not in UNKNOWN:
-                self.wrong.append((write.key, answer))
+            while write.status is None and not self.stopping.is_set():
+                try:
+                    answer = self.send(client, write)
+                except BROKEN:  # killed
+                    if len(ports) == 1:
+                        return
+                    client.close()
+                    at += 1
+                    client = Client(ports[at % len(ports)], self.token, timeout=30)
+                    self.stopping.wait(0.02)
+                    continue
+                write.told(answer)
+                if answer.status in (200, 201, 400):
+                    with self.lock:
+                        self.acknowledged += 1
+                elif answer.status in UNKNOWN:
+                    self.stopping.wait(0.02)
+                else:
+                    self.wrong.append((write.key, answer))
         client.close()
 
     def stop(self):

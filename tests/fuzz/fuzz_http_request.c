@@ -1,8 +1,8 @@
 /* fuzz_http_request.c - any bytes as a request head, path, query, form or multipart body
  *
- * The first byte chooses the reader. Oracles: nothing is read outside the input (each reader gets its own block of
- * exactly the size that the server guarantees), what is accepted is valid UTF-8 without NUL, and a head that passes
- * names one length at most.
+ * The first byte chooses the reader. Oracles: nothing is read outside the input (each reader gets
+ * its own block of exactly the size that the server guarantees), what is accepted is valid UTF-8
+ * without NUL, and a head that passes names one length at most.
  */
 #include "http/form.h"
 #include "http/head.h"
@@ -40,7 +40,8 @@ static void check_form(errcode_t rc, const json_t *root)
     INVARIANT(count == root->count);
 }
 
-/* As the library cuts a head into fields; see test_http_body.c. The block ends where its buffer may end. */
+/* As the library cuts a head into fields; see test_http_body.c. The block ends where its buffer may
+ * end. */
 static void check_head(const uint8_t *bytes, size_t n)
 {
     char *text = calloc(1, n + HEAD_BYTES_MAX);

@@ -1,7 +1,7 @@
 /* fuzz_tzif.c - any bytes as a compiled time zone file, and any text as its rule
  *
  * The first byte chooses: a whole file, or only the rule at the end of one. Oracles: a zone that is
- * accepted has offsets below 26 hours; the instant of a local time shows that time, or is where clocks
+ * accepted has offsets below 26 hours; the instant of a local time shows it, or is where clocks
  * skipped it; no instant before it shows as much; and later local times have no earlier instants.
  */
 #include "protocol/tzif.h"
@@ -35,11 +35,11 @@ static void check_zone(const tzif_t *zone, const uint8_t *bytes, size_t n)
     (void)tzif_instant(zone, INT64_MAX, &exists);
     (void)tzif_offset(zone, INT64_MIN);
     (void)tzif_offset(zone, INT64_MAX);
-    /* From 1890 to 2490 in uneven steps, then around numbers out of the input (changes are among them). */
+    /* From 1890 to 2490 in uneven steps, then around numbers of the input, changes among them. */
     for (int64_t at_s = INT64_C(-2524521600); at_s < INT64_C(16409520000);
-         at_s += 86400 * 97 + 12345)
+         at_s += 86400 * 397 + 12345)
         check_local(zone, at_s);
-    for (size_t i = 0; i + 8 <= n && i < 512; i++) {
+    for (size_t i = 0; i + 8 <= n && i < 256; i++) {
         int64_t at_s = 0;
 
         for (size_t j = 0; j < 8; j++)

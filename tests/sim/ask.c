@@ -46,8 +46,10 @@ command_t ask_burn(uint64_t account, points_t points)
 
 command_t ask_adjust(uint64_t account, points_t points)
 {
-    return (command_t){
-        .kind = COMMAND_ADJUST, .operation = OPERATION_ADJUST, .account = account, .points = points};
+    return (command_t){.kind = COMMAND_ADJUST,
+                       .operation = OPERATION_ADJUST,
+                       .account = account,
+                       .points = points};
 }
 
 command_t ask_transfer(uint64_t from, uint64_t to, points_t points)
@@ -162,9 +164,10 @@ errcode_t ask(world_t *world, command_t command, result_t *result, err_t *err)
 unsigned ask_http(world_t *world, command_t command)
 {
     result_t result;
-    err_t    err;
+    err_t err;
 
-    return ask(world, command, &result, &err) == ERR_NONE ? result.status : (unsigned)err_info(err.code)->http;
+    return ask(world, command, &result, &err) == ERR_NONE ? result.status
+                                                          : (unsigned)err_info(err.code)->http;
 }
 
 bool text_is(text_t text, const char *expected)
@@ -175,23 +178,25 @@ bool text_is(text_t text, const char *expected)
 bool ask_refused(world_t *world, command_t command, unsigned http, const char *code)
 {
     result_t result;
-    err_t    err;
+    err_t err;
 
     if (ask(world, command, &result, &err) != ERR_NONE)
-        return (unsigned)err_info(err.code)->http == http && strcmp(err_info(err.code)->name, code) == 0;
+        return (unsigned)err_info(err.code)->http == http &&
+               strcmp(err_info(err.code)->name, code) == 0;
     return result.status == http && text_is(result.code, code);
 }
 
 uint64_t ask_done(world_t *world, command_t command)
 {
     result_t result;
-    err_t    err;
+    err_t err;
 
     errcode_t rc = ask(world, command, &result, &err);
     if (rc != ERR_NONE)
         fprintf(stderr, "command %u: %s %s\n", command.kind, err.field, err.text);
     else if (result.status >= 300)
-        fprintf(stderr, "command %u: %u %.*s\n", command.kind, result.status, (int)result.error.n, result.error.bytes);
+        fprintf(stderr, "command %u: %u %.*s\n", command.kind, result.status, (int)result.error.n,
+                result.error.bytes);
     INVARIANT(rc == ERR_NONE);
     INVARIANT(result.status < 300);
     return result.entry;
@@ -205,8 +210,9 @@ bool same_lots(const account_t *a, const account_t *b)
         return false;
     for (uint32_t i = 0; i < a->lot_count; i++) {
         const lot_t *x = &a->lots[i], *y = &b->lots[i];
-        if (x->id != y->id || x->part != y->part || x->original != y->original || x->active != y->active
-            || x->activated_us != y->activated_us || x->expires_us != y->expires_us)
+        if (x->id != y->id || x->part != y->part || x->original != y->original ||
+            x->active != y->active || x->activated_us != y->activated_us ||
+            x->expires_us != y->expires_us)
             return false;
     }
     return true;
@@ -219,23 +225,25 @@ points_t read_balance(world_t *world, uint64_t account)
     return row.available;
 }
 
-bool read_row(world_t *world, uint16_t node, family_t family, const uint8_t *key, size_t key_bytes, buffer_t *value)
+bool read_row(world_t *world, uint16_t node, family_t family, const uint8_t *key, size_t key_bytes,
+              buffer_t *value)
 {
     bool found = false;
 
     buffer_reset(value);
-    errcode_t rc = store_get(world_store(world, node), NULL, family, key, key_bytes, value, &found, NULL);
+    errcode_t rc =
+        store_get(world_store(world, node), NULL, family, key, key_bytes, value, &found, NULL);
     INVARIANT(rc == ERR_NONE);
     return found;
 }
 
 bool read_entry(world_t *world, uint64_t id, entry_t *out, buffer_t *bytes)
 {
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     uint16_t partition = partition_of_slot(id_slot(id), world_partitions(world));
 
-    if (!read_row(world, world_node_of(world, partition), FAMILY_ENTRY, key, key_entry(key, partition, id_sequence(id)),
-                  bytes))
+    if (!read_row(world, world_node_of(world, partition), FAMILY_ENTRY, key,
+                  key_entry(key, partition, id_sequence(id)), bytes))
         return false;
     errcode_t rc = entry_decode(out, bytes->bytes, bytes->size, NULL);
     INVARIANT(rc == ERR_NONE);
@@ -243,19 +251,21 @@ bool read_entry(world_t *world, uint64_t id, entry_t *out, buffer_t *bytes)
 }
 
 /* One page of an account's visible entries; adds their deltas to *sum and returns the count of all. */
-static uint64_t read_page(world_t *world, uint64_t account, uint64_t skip, points_t *sum, buffer_t *bytes)
+static uint64_t read_page(world_t *world, uint64_t account, uint64_t skip, points_t *sum,
+                          buffer_t *bytes)
 {
-    query_t  query = {.kind = QUERY_ENTRIES, .account = account, .skip = skip, .limit = PAGE_ENTRIES};
+    query_t query = {
+        .kind = QUERY_ENTRIES, .account = account, .skip = skip, .limit = PAGE_ENTRIES};
     answer_t answer;
 
-    errcode_t rc = world_query(world, partition_of_slot(id_slot(account), world_partitions(world)), &query, bytes, &answer,
-                               NULL);
+    errcode_t rc = world_query(world, partition_of_slot(id_slot(account), world_partitions(world)),
+                               &query, bytes, &answer, NULL);
     INVARIANT(rc == ERR_NONE);
     INVARIANT(answer.count_exact);
     for (uint32_t i = 0; i < answer.row_count; i++) {
         const void *row = NULL;
-        entry_t     entry;
-        size_t      n = unpack_blob(&answer.rows, &row);
+        entry_t entry;
+        size_t n = unpack_blob(&answer.rows, &row);
         rc = entry_decode(&entry, row, n, NULL);
         INVARIANT(rc == ERR_NONE);
         *sum += entry.delta;
@@ -282,7 +292,7 @@ uint64_t read_entries(world_t *world, uint64_t account, points_t *sum)
 
 uint64_t read_count(world_t *world, uint32_t program, uint8_t type)
 {
-    query_t  query = {.kind = QUERY_ENTRIES, .program = program, .entry_type = type, .limit = 1};
+    query_t query = {.kind = QUERY_ENTRIES, .program = program, .entry_type = type, .limit = 1};
     answer_t answer;
     buffer_t bytes;
     uint64_t count = 0;

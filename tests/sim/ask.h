@@ -16,7 +16,7 @@
 /* A world of one node that loses nothing: what most rules need. */
 world_t *world_calm(uint16_t partitions);
 
-int128_t  amount_of(const char *text);
+int128_t amount_of(const char *text);
 command_t ask_enrol(const uuid16_t *customer, uint32_t program);
 command_t ask_earn(uint64_t account, const char *amount);
 command_t ask_burn(uint64_t account, points_t points);
@@ -29,32 +29,33 @@ command_t ask_status(uint64_t account, uint8_t status);
 command_t ask_delete_account(uint64_t account);
 command_t ask_define(uint8_t resource, uint32_t id, const char *json);
 command_t ask_undefine(uint8_t resource, uint32_t id);
-void      with_key(command_t *command, const char *key);
-void      with_reference(command_t *command, const char *reference);
+void with_key(command_t *command, const char *key);
+void with_reference(command_t *command, const char *reference);
 
 /* Where a command goes. */
-uint16_t  ask_partition(const world_t *world, const command_t *command);
+uint16_t ask_partition(const world_t *world, const command_t *command);
 /* Sets the hash of the body and posts; the ticket is 0 when the node is down. */
-size_t    ask_later(world_t *world, command_t command);
+size_t ask_later(world_t *world, command_t command);
 errcode_t ask(world_t *world, command_t command, result_t *result, err_t *err);
 /* HTTP status of the answer, or that of the error when there is none. */
-unsigned  ask_http(world_t *world, command_t command);
+unsigned ask_http(world_t *world, command_t command);
 /* The same, and the code on the wire of a refusal must be `code`. */
-bool      ask_refused(world_t *world, command_t command, unsigned http, const char *code);
+bool ask_refused(world_t *world, command_t command, unsigned http, const char *code);
 /* Must be a success; its entry (0 when it has none). */
-uint64_t  ask_done(world_t *world, command_t command);
-bool      text_is(text_t text, const char *expected);
+uint64_t ask_done(world_t *world, command_t command);
+bool text_is(text_t text, const char *expected);
 
-bool     same_lots(const account_t *a, const account_t *b); /* those in the rows of the accounts */
+bool same_lots(const account_t *a, const account_t *b); /* those in the rows of the accounts */
 points_t read_balance(world_t *world, uint64_t account);
 /* An entry, hidden or not, with its texts in *bytes. false: there is none. */
-bool     read_entry(world_t *world, uint64_t id, entry_t *out, buffer_t *bytes);
+bool read_entry(world_t *world, uint64_t id, entry_t *out, buffer_t *bytes);
 /* Visible entries of an account; the sum of their deltas goes to *sum (may be NULL). */
 uint64_t read_entries(world_t *world, uint64_t account, points_t *sum);
 /* Count that the partitions' counters give for a program and type (0 = all types). */
 uint64_t read_count(world_t *world, uint32_t program, uint8_t type);
 /* A row as it stands on a node's disk. */
-bool     read_row(world_t *world, uint16_t node, family_t family, const uint8_t *key, size_t key_bytes, buffer_t *value);
+bool read_row(world_t *world, uint16_t node, family_t family, const uint8_t *key, size_t key_bytes,
+              buffer_t *value);
 
 /* A customer of a given partition: the first of `number`, number + 1, ... that falls into it. */
 uuid16_t customer_in(world_t *world, uint16_t partition, uint64_t number);

@@ -19,10 +19,10 @@ static volatile uint64_t seed_of_now;
 /* An invariant that breaks ends the process: say which seed it was. Only calls that a signal handler may make. */
 static void on_abort(int signal_number)
 {
-    char     digits[24];
-    size_t   at = sizeof digits;
+    char digits[24];
+    size_t at = sizeof digits;
     uint64_t seed = seed_of_now;
-    ssize_t  written;
+    ssize_t written;
 
     (void)signal_number;
     digits[--at] = '\n';
@@ -37,15 +37,18 @@ static void on_abort(int signal_number)
 static bool run(uint64_t seed, bool tells)
 {
     simulation_report_t report;
-    err_t               err;
+    err_t err;
 
     seed_of_now = seed;
     bool good = simulation_run(seed, &report, &err);
     if (!good)
-        printf("seed %" PRIu64 " failed: %s\n  again: build/sim --seed %" PRIu64 "\n", seed, err.text, seed);
+        printf("seed %" PRIu64 " failed: %s\n  again: build/sim --seed %" PRIu64 "\n", seed,
+               err.text, seed);
     if (tells)
-        printf("seed %" PRIu64 ": %u commands, %u answers lost, %u replays, %u deaths, digest %016" PRIx64 "\n", seed,
-               report.commands, report.answers_lost, report.replays, report.deaths, report.digest);
+        printf("seed %" PRIu64
+               ": %u commands, %u answers lost, %u replays, %u deaths, digest %016" PRIx64 "\n",
+               seed, report.commands, report.answers_lost, report.replays, report.deaths,
+               report.digest);
     return good;
 }
 
@@ -59,11 +62,12 @@ static bool number(const char *text, uint64_t *out)
 int main(int argc, char **argv)
 {
     uint64_t runs = RUNS_DEFAULT, seed = 0, failed = 0;
-    bool     one = false;
+    bool one = false;
 
     for (int i = 1; i < argc; i += 2) {
         bool is_seed = strcmp(argv[i], "--seed") == 0;
-        if ((!is_seed && strcmp(argv[i], "--runs") != 0) || i + 1 == argc || !number(argv[i + 1], is_seed ? &seed : &runs)) {
+        if ((!is_seed && strcmp(argv[i], "--runs") != 0) || i + 1 == argc ||
+            !number(argv[i + 1], is_seed ? &seed : &runs)) {
             fprintf(stderr, "usage: sim [--seed N] [--runs N]\n");
             return 2;
         }

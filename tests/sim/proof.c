@@ -9,14 +9,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-typedef void (*visit_fn)(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n);
+typedef void (*visit_fn)(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                         size_t n);
 
 static bool fails(err_t *err, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static bool fails(err_t *err, const char *format, ...)
 {
     va_list arguments;
-    char    text[sizeof err->text];
+    char text[sizeof err->text];
 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
@@ -27,10 +28,11 @@ static bool fails(err_t *err, const char *format, ...)
 
 static void each_row(world_t *world, uint16_t node, family_t family, visit_fn visit, void *state)
 {
-    store_cursor_t *cursor = store_cursor_new(world_store(world, node), NULL, family, NULL, 0, NULL, 0);
+    store_cursor_t *cursor =
+        store_cursor_new(world_store(world, node), NULL, family, NULL, 0, NULL, 0);
 
     for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
-        size_t         key_bytes, n;
+        size_t key_bytes, n;
         const uint8_t *key = store_cursor_key(cursor, &key_bytes);
         const uint8_t *value = store_cursor_value(cursor, &n);
         visit(state, key, key_bytes, value, n);
@@ -50,18 +52,20 @@ static void each_row_of_all(world_t *world, family_t family, visit_fn visit, voi
 
 static bool read_pair(world_t *world, uint16_t src, uint16_t dst, pair_out_t *out, pair_in_t *in)
 {
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_t value;
 
     *out = (pair_out_t){.next = 1};
     *in = (pair_in_t){0};
     buffer_init(&value, 4096);
-    bool any = read_row(world, world_node_of(world, src), FAMILY_STATE, key, key_pair_out(key, src, dst), &value);
+    bool any = read_row(world, world_node_of(world, src), FAMILY_STATE, key,
+                        key_pair_out(key, src, dst), &value);
     if (any) {
         errcode_t rc = pair_out_decode(out, value.bytes, value.size, NULL);
         INVARIANT(rc == ERR_NONE);
     }
-    if (read_row(world, world_node_of(world, dst), FAMILY_STATE, key, key_pair_in(key, dst, src), &value)) {
+    if (read_row(world, world_node_of(world, dst), FAMILY_STATE, key, key_pair_in(key, dst, src),
+                 &value)) {
         errcode_t rc = pair_in_decode(in, value.bytes, value.size, NULL);
         INVARIANT(rc == ERR_NONE);
         any = true;
@@ -72,10 +76,11 @@ static bool read_pair(world_t *world, uint16_t src, uint16_t dst, pair_out_t *ou
 
 typedef struct {
     uint64_t *rows; /* per ordered pair */
-    uint16_t  width;
+    uint16_t width;
 } outbox_sizes_t;
 
-static void count_message(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+static void count_message(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                          size_t n)
 {
     outbox_sizes_t *sizes = state;
     (void)value;
@@ -86,30 +91,34 @@ static void count_message(void *state, const uint8_t *key, size_t key_bytes, con
 
 bool proof_pairs(world_t *world, err_t *err)
 {
-    uint16_t       width = (uint16_t)(world_partitions(world) + 1);
+    uint16_t width = (uint16_t)(world_partitions(world) + 1);
     outbox_sizes_t sizes = {memory_zalloc((size_t)width * width * sizeof *sizes.rows), width};
-    buffer_t       value;
-    bool           good = true;
+    buffer_t value;
+    bool good = true;
 
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
     each_row_of_all(world, FAMILY_OUTBOX, count_message, &sizes);
     for (uint16_t src = 0; src < width && good; src++)
         for (uint16_t dst = 0; dst < width && good; dst++) {
             pair_out_t out;
-            pair_in_t  in;
-            uint8_t    key[BATCH_KEY_BYTES_MAX];
+            pair_in_t in;
+            uint8_t key[BATCH_KEY_BYTES_MAX];
             if (!read_pair(world, src, dst, &out, &in))
                 continue;
             if (out.acked > in.seq || in.seq >= out.next)
-                good = fails(err, "pair %u to %u: acknowledged %llu, applied %llu, next %llu", src, dst,
-                             (unsigned long long)out.acked, (unsigned long long)in.seq, (unsigned long long)out.next);
+                good = fails(err, "pair %u to %u: acknowledged %llu, applied %llu, next %llu", src,
+                             dst, (unsigned long long)out.acked, (unsigned long long)in.seq,
+                             (unsigned long long)out.next);
             else if (sizes.rows[src * width + dst] != out.next - 1 - out.acked)
-                good = fails(err, "pair %u to %u: %llu messages in the outbox, %llu are not acknowledged", src, dst,
-                             (unsigned long long)sizes.rows[src * width + dst],
-                             (unsigned long long)(out.next - 1 - out.acked));
+                good = fails(
+                    err, "pair %u to %u: %llu messages in the outbox, %llu are not acknowledged",
+                    src, dst, (unsigned long long)sizes.rows[src * width + dst],
+                    (unsigned long long)(out.next - 1 - out.acked));
             for (uint64_t n = out.acked + 1; n < out.next && good; n++)
-                if (!read_row(world, world_node_of(world, src), FAMILY_OUTBOX, key, key_outbox(key, src, dst, n), &value))
-                    good = fails(err, "pair %u to %u: message %llu is missing", src, dst, (unsigned long long)n);
+                if (!read_row(world, world_node_of(world, src), FAMILY_OUTBOX, key,
+                              key_outbox(key, src, dst, n), &value))
+                    good = fails(err, "pair %u to %u: message %llu is missing", src, dst,
+                                 (unsigned long long)n);
         }
     buffer_free(&value);
     free(sizes.rows);
@@ -127,12 +136,13 @@ typedef struct {
     points_t flying;                /* in messages that were not applied yet */
 } sums_t;
 
-static void add_state(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+static void add_state(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                      size_t n)
 {
-    sums_t    *sums = state;
-    account_t  account;
+    sums_t *sums = state;
+    account_t account;
     transfer_t transfer;
-    errcode_t  rc = ERR_NONE;
+    errcode_t rc = ERR_NONE;
 
     INVARIANT(key_bytes > 2);
     if (key[2] == 'A' || key[2] == 'Z') {
@@ -148,7 +158,7 @@ static void add_state(void *state, const uint8_t *key, size_t key_bytes, const u
 
 static bool is_of_transfer(world_t *world, const entry_t *entry)
 {
-    entry_t  related;
+    entry_t related;
     buffer_t bytes;
 
     if (entry->type == ENTRY_TRANSFER_IN || entry->type == ENTRY_TRANSFER_OUT)
@@ -162,7 +172,8 @@ static bool is_of_transfer(world_t *world, const entry_t *entry)
     return related.type == ENTRY_TRANSFER_OUT;
 }
 
-static void add_entry(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+static void add_entry(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                      size_t n)
 {
     sums_t *sums = state;
     entry_t entry;
@@ -178,12 +189,13 @@ static void add_entry(void *state, const uint8_t *key, size_t key_bytes, const u
 
 static points_t points_of_transfer(world_t *world, uint16_t partition, uint64_t id)
 {
-    uint8_t    key[BATCH_KEY_BYTES_MAX];
-    buffer_t   value;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    buffer_t value;
     transfer_t transfer;
 
     buffer_init(&value, 4096);
-    bool found = read_row(world, world_node_of(world, partition), FAMILY_STATE, key, key_transfer(key, partition, id), &value);
+    bool found = read_row(world, world_node_of(world, partition), FAMILY_STATE, key,
+                          key_transfer(key, partition, id), &value);
     INVARIANT(found); /* only the reply, applied once, ends it */
     errcode_t rc = transfer_decode(&transfer, value.bytes, value.size, NULL);
     INVARIANT(rc == ERR_NONE);
@@ -192,16 +204,17 @@ static points_t points_of_transfer(world_t *world, uint16_t partition, uint64_t 
 }
 
 /* A credit or a refusal that its receiver has not applied carries points. */
-static void add_message(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+static void add_message(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                        size_t n)
 {
-    sums_t        *sums = state;
-    uint16_t       src = be16_get(key), dst = be16_get(key + 2);
-    text_t         body = {(const char *)value, n};
-    pair_out_t     out;
-    pair_in_t      in;
-    credit_t       credit;
+    sums_t *sums = state;
+    uint16_t src = be16_get(key), dst = be16_get(key + 2);
+    text_t body = {(const char *)value, n};
+    pair_out_t out;
+    pair_in_t in;
+    credit_t credit;
     credit_reply_t reply;
-    errcode_t      rc = ERR_NONE;
+    errcode_t rc = ERR_NONE;
 
     INVARIANT(key_bytes == 12);
     read_pair(sums->world, src, dst, &out, &in);
@@ -244,10 +257,11 @@ bool proof_points(world_t *world, err_t *err)
     sums_t sums = sums_of(world);
 
     if (sums.posted != sums.available)
-        return fails(err, "entries add up to %lld, balances to %lld", (long long)sums.posted, (long long)sums.available);
+        return fails(err, "entries add up to %lld, balances to %lld", (long long)sums.posted,
+                     (long long)sums.available);
     if (sums.moved + sums.flying != 0)
-        return fails(err, "transfers: %lld points are gone from givers and %lld are in flight", (long long)-sums.moved,
-                     (long long)sums.flying);
+        return fails(err, "transfers: %lld points are gone from givers and %lld are in flight",
+                     (long long)-sums.moved, (long long)sums.flying);
     if (sums.in_transit != sums.held)
         return fails(err, "accounts have %lld points in transit, transfers on their way hold %lld",
                      (long long)sums.in_transit, (long long)sums.held);
@@ -262,10 +276,11 @@ typedef struct {
     uint64_t count[PROGRAMS_MAX][ENTRY__END];
 } recount_t;
 
-static void count_entry(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+static void count_entry(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                        size_t n)
 {
     recount_t *recount = state;
-    entry_t    entry;
+    entry_t entry;
 
     (void)key;
     (void)key_bytes;
@@ -285,8 +300,10 @@ bool proof_counts(world_t *world, err_t *err)
         for (uint8_t type = ENTRY_EARN; type < ENTRY__END; type++) {
             uint64_t counted = read_count(world, program, type);
             if (counted != recount.count[program][type])
-                return fails(err, "program %u: %llu entries of type %u are there, counters say %llu", program,
-                             (unsigned long long)recount.count[program][type], type, (unsigned long long)counted);
+                return fails(err,
+                             "program %u: %llu entries of type %u are there, counters say %llu",
+                             program, (unsigned long long)recount.count[program][type], type,
+                             (unsigned long long)counted);
         }
     return true;
 }
@@ -299,21 +316,24 @@ bool proof_quiet(world_t *world, err_t *err)
 
     for (uint16_t p = 0; p <= world_partitions(world); p++) {
         pair_out_t out;
-        pair_in_t  in;
+        pair_in_t in;
         if (!world_is_up(world, world_node_of(world, p)))
             return fails(err, "the node of partition %u is down", p);
         if (world_trouble(world, p) != NULL)
             return fails(err, "%s", world_trouble(world, p));
         for (uint16_t dst = 0; dst <= world_partitions(world); dst++)
-            if (read_pair(world, p, dst, &out, &in) && (out.acked + 1 != out.next || in.seq != out.acked))
+            if (read_pair(world, p, dst, &out, &in) &&
+                (out.acked + 1 != out.next || in.seq != out.acked))
                 return fails(err, "pair %u to %u is not at rest", p, dst);
     }
     if (sums.held != 0 || sums.flying != 0)
-        return fails(err, "%lld points are held, %lld in flight", (long long)sums.held, (long long)sums.flying);
+        return fails(err, "%lld points are held, %lld in flight", (long long)sums.held,
+                     (long long)sums.flying);
     return true;
 }
 
-static void digest_row(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+static void digest_row(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                       size_t n)
 {
     uint64_t *digest = state;
     *digest = hash64(*digest, key, key_bytes);

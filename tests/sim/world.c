@@ -7,48 +7,49 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STEP_US 1000
-#define START_US INT64_C(1767225600000000) /* 2026-01-01T00:00:00Z */
+#define STEP_US     1000
+#define START_US    INT64_C(1767225600000000) /* 2026-01-01T00:00:00Z */
 #define PATIENCE_US INT64_C(60000000)
 
 typedef struct {
-    bool          up;
-    store_t      *store;     /* owned: the disk survives the process */
-    journal_t    *journal;   /* owned while up */
-    catalogue_t  *catalogue; /* owned while up */
-    row_cache_t  *cache;     /* owned while up */
-    partition_t  *partitions[WORLD_PARTITIONS_MAX + 1]; /* owned while up; NULL where not placed here */
-    request_t    *waiting[4096]; /* posted, not yet run; one reference each */
-    size_t        waiting_count;
+    bool up;
+    store_t *store;         /* owned: the disk survives the process */
+    journal_t *journal;     /* owned while up */
+    catalogue_t *catalogue; /* owned while up */
+    row_cache_t *cache;     /* owned while up */
+    partition_t
+        *partitions[WORLD_PARTITIONS_MAX + 1]; /* owned while up; NULL where not placed here */
+    request_t *waiting[4096];                  /* posted, not yet run; one reference each */
+    size_t waiting_count;
     world_crash_t crash_next;
-    unsigned      crash_skip; /* rounds to let pass before */
-    uint16_t      homes[WORLD_NODES_MAX];
-    size_t        home_count;
+    unsigned crash_skip; /* rounds to let pass before */
+    uint16_t homes[WORLD_NODES_MAX];
+    size_t home_count;
 } node_t;
 
 typedef struct {
-    int64_t  at_us;
+    int64_t at_us;
     uint64_t order; /* ties go by the order of sending */
     uint16_t dst;
     uint8_t *bytes; /* owned */
-    size_t   n;
+    size_t n;
 } flight_t;
 
 typedef struct {
     request_t *request; /* one reference */
-    bool       answered;
+    bool answered;
 } ticket_t;
 
 struct world {
     world_config_t config;
-    uint64_t       random, order;
-    int64_t        now_us;
-    node_t         nodes[WORLD_NODES_MAX];
-    flight_t      *flights; /* owned */
-    size_t         flight_count, flight_capacity;
-    bool           mute;    /* a node died after its replies: its frames are lost */
-    ticket_t      *tickets; /* owned; ticket n stands at n - 1 */
-    size_t         ticket_count, ticket_capacity;
+    uint64_t random, order;
+    int64_t now_us;
+    node_t nodes[WORLD_NODES_MAX];
+    flight_t *flights; /* owned */
+    size_t flight_count, flight_capacity;
+    bool mute;         /* a node died after its replies: its frames are lost */
+    ticket_t *tickets; /* owned; ticket n stands at n - 1 */
+    size_t ticket_count, ticket_capacity;
 };
 
 /* splitmix64 */
@@ -60,14 +61,32 @@ uint64_t world_random(world_t *self)
     return z ^ (z >> 31);
 }
 
-static bool chance(world_t *self, uint32_t ppm) { return ppm > 0 && world_random(self) % 1000000 < ppm; }
+static bool chance(world_t *self, uint32_t ppm)
+{
+    return ppm > 0 && world_random(self) % 1000000 < ppm;
+}
 
-int64_t world_now_us(const world_t *self) { return self->now_us; }
-void    world_advance(world_t *self, int64_t us) { self->now_us += us; }
+int64_t world_now_us(const world_t *self)
+{
+    return self->now_us;
+}
+void world_advance(world_t *self, int64_t us)
+{
+    self->now_us += us;
+}
 
-uint16_t world_partitions(const world_t *self) { return self->config.partitions; }
-uint16_t world_nodes(const world_t *self) { return self->config.nodes; }
-uint16_t world_node_of(const world_t *self, uint16_t partition) { return partition % self->config.nodes; }
+uint16_t world_partitions(const world_t *self)
+{
+    return self->config.partitions;
+}
+uint16_t world_nodes(const world_t *self)
+{
+    return self->config.nodes;
+}
+uint16_t world_node_of(const world_t *self, uint16_t partition)
+{
+    return partition % self->config.nodes;
+}
 
 uint16_t world_partition_of(const world_t *self, const uuid16_t *customer)
 {
@@ -80,13 +99,15 @@ static void fly(world_t *self, uint16_t dst, const void *frame, size_t n)
 {
     if (self->flight_count == self->flight_capacity) {
         self->flight_capacity = self->flight_capacity ? self->flight_capacity * 2 : 64;
-        self->flights = memory_realloc(self->flights, self->flight_capacity * sizeof *self->flights);
+        self->flights =
+            memory_realloc(self->flights, self->flight_capacity * sizeof *self->flights);
     }
     flight_t *flight = &self->flights[self->flight_count++];
-    int64_t   delay_us = self->config.delay_max_us > 0
-                             ? 1 + (int64_t)(world_random(self) % (uint64_t)self->config.delay_max_us)
-                             : 0;
-    *flight = (flight_t){.at_us = self->now_us + delay_us, .order = self->order++, .dst = dst, .n = n};
+    int64_t delay_us = self->config.delay_max_us > 0
+                           ? 1 + (int64_t)(world_random(self) % (uint64_t)self->config.delay_max_us)
+                           : 0;
+    *flight =
+        (flight_t){.at_us = self->now_us + delay_us, .order = self->order++, .dst = dst, .n = n};
     flight->bytes = memory_alloc(n);
     memcpy(flight->bytes, frame, n);
 }
@@ -109,8 +130,9 @@ static bool next_frame(world_t *self, uint16_t node, flight_t *out)
         const flight_t *flight = &self->flights[i];
         if (flight->at_us > self->now_us || world_node_of(self, flight->dst) != node)
             continue;
-        if (best == SIZE_MAX || flight->at_us < self->flights[best].at_us
-            || (flight->at_us == self->flights[best].at_us && flight->order < self->flights[best].order))
+        if (best == SIZE_MAX || flight->at_us < self->flights[best].at_us ||
+            (flight->at_us == self->flights[best].at_us &&
+             flight->order < self->flights[best].order))
             best = i;
     }
     if (best == SIZE_MAX)
@@ -124,22 +146,23 @@ static bool next_frame(world_t *self, uint16_t node, flight_t *out)
 
 static errcode_t load_catalogue(node_t *node, err_t *err)
 {
-    uint8_t   key[BATCH_KEY_BYTES_MAX];
-    buffer_t  value;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    buffer_t value;
     errcode_t rc = ERR_NONE;
 
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
     for (uint64_t version = 1; rc == ERR_NONE; version++) {
         change_t change;
-        bool     found = false;
+        bool found = false;
         buffer_reset(&value);
-        rc = store_get(node->store, NULL, FAMILY_META, key, key_content(key, version), &value, &found, err);
+        rc = store_get(node->store, NULL, FAMILY_META, key, key_content(key, version), &value,
+                       &found, err);
         if (rc != ERR_NONE || !found)
             break;
         rc = content_decode(&change, value.bytes, value.size, err);
         if (rc == ERR_NONE)
-            rc = catalogue_put(node->catalogue, change.version, change.resource, change.id, change.deleted, change.json,
-                               err);
+            rc = catalogue_put(node->catalogue, change.version, change.resource, change.id,
+                               change.deleted, change.json, err);
     }
     buffer_free(&value);
     return rc;
@@ -148,18 +171,19 @@ static errcode_t load_catalogue(node_t *node, err_t *err)
 /* Appends and reads back what the node decided in this round; stops where it is told to die. */
 static world_crash_t commit_round(world_t *self, uint16_t number)
 {
-    node_t          *node = &self->nodes[number];
-    bool             appended = false;
-    buffer_t         effects;
+    node_t *node = &self->nodes[number];
+    bool appended = false;
+    buffer_t effects;
     journal_record_t record;
-    world_crash_t    crash = CRASH_NONE;
+    world_crash_t crash = CRASH_NONE;
 
     for (uint16_t p = 0; p <= self->config.partitions; p++) {
         const uint8_t *bytes;
-        size_t         n;
-        while (node->partitions[p] != NULL && partition_seal(node->partitions[p], self->now_us, &bytes, &n)) {
-            errcode_t rc = journal_append(node->journal, p, bytes, bytes + RECORD_HEADER_BYTES, n - RECORD_HEADER_BYTES,
-                                          NULL);
+        size_t n;
+        while (node->partitions[p] != NULL &&
+               partition_seal(node->partitions[p], self->now_us, &bytes, &n)) {
+            errcode_t rc = journal_append(node->journal, p, bytes, bytes + RECORD_HEADER_BYTES,
+                                          n - RECORD_HEADER_BYTES, NULL);
             INVARIANT(rc == ERR_NONE);
             appended = true;
         }
@@ -192,8 +216,8 @@ static world_crash_t commit_round(world_t *self, uint16_t number)
 
 errcode_t world_start(world_t *self, uint16_t number, err_t *err)
 {
-    node_t   *node = &self->nodes[number];
-    hash_t    incarnation, history;
+    node_t *node = &self->nodes[number];
+    hash_t incarnation, history;
     errcode_t rc;
 
     INVARIANT(!node->up);
@@ -218,7 +242,7 @@ errcode_t world_start(world_t *self, uint16_t number, err_t *err)
                                      .send = send_frame,
                                      .state = self};
         position_t position;
-        bool       found = false;
+        bool found = false;
         node->partitions[p] = partition_new(&config);
         rc = journal_position(node->journal, p, &position, &found, err);
         if (rc == ERR_NONE)
@@ -238,7 +262,7 @@ errcode_t world_start(world_t *self, uint16_t number, err_t *err)
 void world_kill(world_t *self, uint16_t number)
 {
     node_t *node = &self->nodes[number];
-    err_t   err;
+    err_t err;
 
     if (!node->up)
         return;
@@ -258,8 +282,14 @@ void world_kill(world_t *self, uint16_t number)
     store_memory_crash(node->store);
 }
 
-bool world_is_up(const world_t *self, uint16_t node) { return self->nodes[node].up; }
-void world_crash_next(world_t *self, uint16_t node, world_crash_t where) { world_crash_at(self, node, where, 1); }
+bool world_is_up(const world_t *self, uint16_t node)
+{
+    return self->nodes[node].up;
+}
+void world_crash_next(world_t *self, uint16_t node, world_crash_t where)
+{
+    world_crash_at(self, node, where, 1);
+}
 
 void world_crash_at(world_t *self, uint16_t node, world_crash_t where, unsigned k)
 {
@@ -268,7 +298,10 @@ void world_crash_at(world_t *self, uint16_t node, world_crash_t where, unsigned 
     self->nodes[node].crash_skip = k - 1;
 }
 
-store_t *world_image(world_t *self, uint16_t node) { return store_memory_copy(self->nodes[node].store); }
+store_t *world_image(world_t *self, uint16_t node)
+{
+    return store_memory_copy(self->nodes[node].store);
+}
 
 void world_restore(world_t *self, uint16_t node, store_t **image_p)
 {
@@ -280,7 +313,7 @@ void world_restore(world_t *self, uint16_t node, store_t **image_p)
 
 static void node_round(world_t *self, uint16_t number)
 {
-    node_t  *node = &self->nodes[number];
+    node_t *node = &self->nodes[number];
     flight_t flight;
 
     while (next_frame(self, number, &flight)) {
@@ -291,7 +324,8 @@ static void node_round(world_t *self, uint16_t number)
     if (!node->up)
         return;
     for (size_t i = 0; i < node->waiting_count; i++) {
-        partition_on_command(node->partitions[node->waiting[i]->partition], node->waiting[i], self->now_us);
+        partition_on_command(node->partitions[node->waiting[i]->partition], node->waiting[i],
+                             self->now_us);
         request_release(node->waiting[i]);
     }
     node->waiting_count = 0;
@@ -379,13 +413,14 @@ static void note_answer(request_t *request, void *context)
 
 size_t world_post(world_t *self, uint16_t partition, const command_t *command)
 {
-    node_t  *node = &self->nodes[world_node_of(self, partition)];
+    node_t *node = &self->nodes[world_node_of(self, partition)];
     buffer_t bytes;
 
     if (!node->up || node->waiting_count == COUNT_OF(node->waiting))
         return 0;
     if (self->ticket_count == self->ticket_capacity) {
-        INVARIANT(self->ticket_capacity == 0); /* `answered` is pointed to: the array must not move */
+        INVARIANT(self->ticket_capacity ==
+                  0); /* `answered` is pointed to: the array must not move */
         self->ticket_capacity = 65536;
         self->tickets = memory_zalloc(self->ticket_capacity * sizeof *self->tickets);
     }
@@ -413,11 +448,12 @@ bool world_answer(world_t *self, size_t number, err_t *err, buffer_t *out)
     return true;
 }
 
-errcode_t world_call(world_t *self, uint16_t partition, const command_t *command, result_t *result, err_t *err)
+errcode_t world_call(world_t *self, uint16_t partition, const command_t *command, result_t *result,
+                     err_t *err)
 {
     int64_t until_us = self->now_us + PATIENCE_US;
-    err_t   ignored;
-    size_t  ticket = world_post(self, partition, command);
+    err_t ignored;
+    size_t ticket = world_post(self, partition, command);
 
     if (err == NULL)
         err = &ignored;
@@ -431,17 +467,18 @@ errcode_t world_call(world_t *self, uint16_t partition, const command_t *command
     }
     if (err->code != ERR_NONE)
         return err->code;
-    const buffer_t *bytes = &self->tickets[ticket - 1].request->result; /* lives as long as the world */
+    const buffer_t *bytes =
+        &self->tickets[ticket - 1].request->result; /* lives as long as the world */
     return result_decode(result, bytes->bytes, bytes->size, err);
 }
 
-errcode_t world_query(world_t *self, uint16_t partition, const query_t *query, buffer_t *answer, answer_t *out, err_t *err)
+errcode_t world_query(world_t *self, uint16_t partition, const query_t *query, buffer_t *answer,
+                      answer_t *out, err_t *err)
 {
-    node_t         *node = &self->nodes[world_node_of(self, partition)];
-    query_context_t context = {.store = node->store,
-                               .catalogue = node->catalogue,
-                               .partitions = self->config.partitions};
-    buffer_t        bytes;
+    node_t *node = &self->nodes[world_node_of(self, partition)];
+    query_context_t context = {
+        .store = node->store, .catalogue = node->catalogue, .partitions = self->config.partitions};
+    buffer_t bytes;
 
     INVARIANT(node->up);
     buffer_init(&bytes, 64 * 1024);
@@ -458,8 +495,14 @@ const char *world_trouble(world_t *self, uint16_t partition)
     return node->up ? partition_trouble(node->partitions[partition]) : NULL;
 }
 
-catalogue_t *world_catalogue(world_t *self, uint16_t node) { return self->nodes[node].catalogue; }
-store_t     *world_store(world_t *self, uint16_t node) { return self->nodes[node].store; }
+catalogue_t *world_catalogue(world_t *self, uint16_t node)
+{
+    return self->nodes[node].catalogue;
+}
+store_t *world_store(world_t *self, uint16_t node)
+{
+    return self->nodes[node].store;
+}
 
 const position_t *world_position(world_t *self, uint16_t partition)
 {

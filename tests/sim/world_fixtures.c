@@ -8,8 +8,8 @@
 
 static uint32_t id_in(text_t json)
 {
-    arena_t   arena;
-    json_t   *root = NULL;
+    arena_t arena;
+    json_t *root = NULL;
     decimal_t number = {0};
 
     arena_init(&arena, 4 * 1024 * 1024);
@@ -29,8 +29,8 @@ static uint32_t define(world_t *self, uint8_t resource, const char *body, uint16
                          .operation = OPERATION_DEFINE,
                          .resource = resource,
                          .body = text_of(body)};
-    result_t  result;
-    err_t     err;
+    result_t result;
+    err_t err;
 
     errcode_t rc = world_call(self, catalogue, &command, &result, &err);
     if (rc != ERR_NONE)
@@ -43,9 +43,11 @@ static uint32_t define(world_t *self, uint8_t resource, const char *body, uint16
 uint32_t world_program(world_t *self, const char *json_members)
 {
     char body[4096];
-    snprintf(body, sizeof body,
-             "{\"name\":\"Program %llu\",\"start_date\":\"2025-01-01T00:00:00Z\",\"end_date\":\"2035-01-01T00:00:00Z\"%s%s}",
-             (unsigned long long)world_random(self), json_members[0] ? "," : "", json_members);
+    snprintf(
+        body, sizeof body,
+        "{\"name\":\"Program "
+        "%llu\",\"start_date\":\"2025-01-01T00:00:00Z\",\"end_date\":\"2035-01-01T00:00:00Z\"%s%s}",
+        (unsigned long long)world_random(self), json_members[0] ? "," : "", json_members);
     return define(self, RESOURCE_PROGRAM, body, world_partitions(self));
 }
 
@@ -58,7 +60,7 @@ uint32_t world_tier(world_t *self, uint32_t program, const char *json_members)
 
 uuid16_t world_customer(world_t *self, uint64_t number)
 {
-    hash_t   hash = hash_bytes(&number, sizeof number);
+    hash_t hash = hash_bytes(&number, sizeof number);
     uuid16_t customer;
     (void)self;
     memcpy(customer.bytes, hash.bytes, sizeof customer.bytes);
@@ -73,8 +75,8 @@ uint64_t world_enrol(world_t *self, const uuid16_t *customer, uint32_t program, 
                          .program = program,
                          .points = opening,
                          .rights = RIGHT_ADJUST};
-    result_t  result;
-    err_t     err;
+    result_t result;
+    err_t err;
 
     errcode_t rc = world_call(self, world_partition_of(self, customer), &command, &result, &err);
     if (rc != ERR_NONE)
@@ -92,13 +94,14 @@ static uint16_t partition_of_account(const world_t *self, uint64_t account)
 
 void world_account(world_t *self, uint64_t account, account_t *out)
 {
-    query_t     query = {.kind = QUERY_ACCOUNT, .account = account, .set = QUERY_DELETED};
-    buffer_t    bytes;
-    answer_t    answer;
+    query_t query = {.kind = QUERY_ACCOUNT, .account = account, .set = QUERY_DELETED};
+    buffer_t bytes;
+    answer_t answer;
     const void *row = NULL;
 
     buffer_init(&bytes, 4 * 1024 * 1024);
-    errcode_t rc = world_query(self, partition_of_account(self, account), &query, &bytes, &answer, NULL);
+    errcode_t rc =
+        world_query(self, partition_of_account(self, account), &query, &bytes, &answer, NULL);
     INVARIANT(rc == ERR_NONE);
     INVARIANT(answer.row_count == 1);
     size_t n = unpack_blob(&answer.rows, &row);
@@ -109,14 +112,15 @@ void world_account(world_t *self, uint64_t account, account_t *out)
 
 bool world_books_hold(world_t *self, uint64_t account, err_t *err)
 {
-    query_t          query = {.kind = QUERY_RECONCILE, .account = account, .set = QUERY_DELETED};
-    buffer_t         bytes;
-    answer_t         answer;
+    query_t query = {.kind = QUERY_RECONCILE, .account = account, .set = QUERY_DELETED};
+    buffer_t bytes;
+    answer_t answer;
     reconciliation_t figures;
-    const void      *row = NULL;
+    const void *row = NULL;
 
     buffer_init(&bytes, 4 * 1024 * 1024);
-    errcode_t rc = world_query(self, partition_of_account(self, account), &query, &bytes, &answer, err);
+    errcode_t rc =
+        world_query(self, partition_of_account(self, account), &query, &bytes, &answer, err);
     if (rc == ERR_NONE) {
         size_t n = unpack_blob(&answer.rows, &row);
         rc = reconciliation_decode(&figures, row, n, err);
@@ -124,8 +128,10 @@ bool world_books_hold(world_t *self, uint64_t account, err_t *err)
     buffer_free(&bytes);
     if (rc != ERR_NONE)
         return false;
-    if (figures.expected != figures.actual || figures.lots != figures.actual || !figures.chain_ok || !figures.counters_ok) {
-        err_set(err, ERR_CORRUPT, "account %llu: postings %lld, balance %lld, lots %lld, chain %d, counters %d",
+    if (figures.expected != figures.actual || figures.lots != figures.actual || !figures.chain_ok ||
+        !figures.counters_ok) {
+        err_set(err, ERR_CORRUPT,
+                "account %llu: postings %lld, balance %lld, lots %lld, chain %d, counters %d",
                 (unsigned long long)account, (long long)figures.expected, (long long)figures.actual,
                 (long long)figures.lots, figures.chain_ok, figures.counters_ok);
         return false;

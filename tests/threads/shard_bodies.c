@@ -9,20 +9,20 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define PARTITIONS 2
+#define PARTITIONS  2
 #define PATIENCE_US INT64_C(60000000)
-#define WINDOW 64
+#define WINDOW      64
 
 typedef struct {
-    store_t     *store;
-    journal_t   *journal;
+    store_t *store;
+    journal_t *journal;
     catalogue_t *catalogue;
-    shard_t     *shard;
-    sem_t        in_hook, leave_hook; /* of a session's commit, when `holds` */
-    bool         holds;
-    uint32_t     mailbox_max;
-    uint64_t     accounts[PARTITIONS];
-    uuid16_t     customers[PARTITIONS];
+    shard_t *shard;
+    sem_t in_hook, leave_hook; /* of a session's commit, when `holds` */
+    bool holds;
+    uint32_t mailbox_max;
+    uint64_t accounts[PARTITIONS];
+    uuid16_t customers[PARTITIONS];
 } bench_t;
 
 /* Stops the shard's thread in the middle of a round until the test lets it go on. */
@@ -42,15 +42,15 @@ static void session_hook(void *state, const hash_t *token, const void *value, si
 static void start(bench_t *self)
 {
     static const uint16_t owned[] = {0, 1, PARTITIONS};
-    shard_config_t        config = {.partitions = PARTITIONS,
-                                    .owned = owned,
-                                    .owned_count = COUNT_OF(owned),
-                                    .store = self->store,
-                                    .clock = clock_system(),
-                                    .random = random_system(),
-                                    .hooks = {.session = session_hook, .state = self},
-                                    .mailbox_max = self->mailbox_max};
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
+    shard_config_t config = {.partitions = PARTITIONS,
+                             .owned = owned,
+                             .owned_count = COUNT_OF(owned),
+                             .store = self->store,
+                             .clock = clock_system(),
+                             .random = random_system(),
+                             .hooks = {.session = session_hook, .state = self},
+                             .mailbox_max = self->mailbox_max};
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_t value;
 
     self->journal = journal_embedded_new(self->store);
@@ -58,15 +58,17 @@ static void start(bench_t *self)
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
     for (uint64_t version = 1;; version++) {
         change_t change;
-        bool     found = false;
+        bool found = false;
         buffer_reset(&value);
-        errcode_t rc = store_get(self->store, NULL, FAMILY_META, key, key_content(key, version), &value, &found, NULL);
+        errcode_t rc = store_get(self->store, NULL, FAMILY_META, key, key_content(key, version),
+                                 &value, &found, NULL);
         INVARIANT(rc == ERR_NONE);
         if (!found)
             break;
         rc = content_decode(&change, value.bytes, value.size, NULL);
         INVARIANT(rc == ERR_NONE);
-        rc = catalogue_put(self->catalogue, version, change.resource, change.id, change.deleted, change.json, NULL);
+        rc = catalogue_put(self->catalogue, version, change.resource, change.id, change.deleted,
+                           change.json, NULL);
         INVARIANT(rc == ERR_NONE);
     }
     buffer_free(&value);
@@ -103,7 +105,7 @@ static request_t *new_request(uint16_t partition, const command_t *command)
 static request_t *call(bench_t *self, uint16_t partition, const command_t *command)
 {
     request_t *request = new_request(partition, command);
-    waiter_t   waiter;
+    waiter_t waiter;
 
     waiter_init(&waiter);
     waiter_watch(&waiter, request);
@@ -117,7 +119,7 @@ static request_t *call(bench_t *self, uint16_t partition, const command_t *comma
 
 static result_t result_of(const request_t *request)
 {
-    result_t  result;
+    result_t result;
     errcode_t rc = result_decode(&result, request->result.bytes, request->result.size, NULL);
     INVARIANT(rc == ERR_NONE);
     return result;
@@ -167,12 +169,12 @@ static void tear_down(bench_t *self)
 static points_t balance_of(bench_t *self, uint16_t partition)
 {
     account_t account;
-    buffer_t  scratch;
-    bool      found = false;
+    buffer_t scratch;
+    bool found = false;
 
     buffer_init(&scratch, 64 * 1024);
-    errcode_t rc =
-        rows_account_by_id(self->store, NULL, partition, self->accounts[partition], &account, &scratch, &found, NULL);
+    errcode_t rc = rows_account_by_id(self->store, NULL, partition, self->accounts[partition],
+                                      &account, &scratch, &found, NULL);
     INVARIANT(rc == ERR_NONE);
     INVARIANT(found);
     INVARIANT(account.in_transit == 0);
@@ -189,25 +191,25 @@ static void pause_briefly(void)
 /* ---- many threads ---- */
 
 typedef struct {
-    bench_t  *bench;
-    uint16_t  partition;
-    unsigned  count;
-    unsigned  done;    /* answered with a success */
-    unsigned  refused; /* not taken */
-    bool      until_stopped;
+    bench_t *bench;
+    uint16_t partition;
+    unsigned count;
+    unsigned done;    /* answered with a success */
+    unsigned refused; /* not taken */
+    bool until_stopped;
     pthread_t thread;
 } poster_t;
 
 /* Earns of one point each, up to WINDOW at a time under one waiter. */
 static void *post_earns(void *state)
 {
-    poster_t  *self = state;
-    command_t  earn = {.kind = COMMAND_EARN,
-                       .operation = OPERATION_EARN,
-                       .account = self->bench->accounts[self->partition],
-                       .amount = 1000000};
+    poster_t *self = state;
+    command_t earn = {.kind = COMMAND_EARN,
+                      .operation = OPERATION_EARN,
+                      .account = self->bench->accounts[self->partition],
+                      .amount = 1000000};
     request_t *requests[WINDOW];
-    bool       stopped = false;
+    bool stopped = false;
 
     for (unsigned posted = 0; (self->until_stopped || posted < self->count) && !stopped;) {
         waiter_t waiter;
@@ -215,7 +217,7 @@ static void *post_earns(void *state)
         waiter_init(&waiter);
         while (taken < WINDOW && (self->until_stopped || posted + taken < self->count)) {
             request_t *request = new_request(self->partition, &earn);
-            err_t      err = {0};
+            err_t err = {0};
             waiter_watch(&waiter, request);
             errcode_t rc = shard_post(self->bench->shard, request, &err);
             if (rc == ERR_NONE) {
@@ -243,11 +245,14 @@ static void *post_earns(void *state)
     return NULL;
 }
 
-static void run_posters(bench_t *bench, poster_t *posters, unsigned threads, unsigned count, bool until_stopped)
+static void run_posters(bench_t *bench, poster_t *posters, unsigned threads, unsigned count,
+                        bool until_stopped)
 {
     for (unsigned i = 0; i < threads; i++) {
-        posters[i] = (poster_t){
-            .bench = bench, .partition = (uint16_t)(i % PARTITIONS), .count = count, .until_stopped = until_stopped};
+        posters[i] = (poster_t){.bench = bench,
+                                .partition = (uint16_t)(i % PARTITIONS),
+                                .count = count,
+                                .until_stopped = until_stopped};
         int rc = pthread_create(&posters[i].thread, NULL, post_earns, &posters[i]);
         INVARIANT(rc == 0);
     }
@@ -267,7 +272,7 @@ static points_t join_posters(poster_t *posters, unsigned threads, points_t expec
 
 void body_earns_from_many_threads(unsigned threads, unsigned count)
 {
-    bench_t  bench;
+    bench_t bench;
     poster_t posters[16];
     points_t expected[PARTITIONS] = {0};
     uint64_t seq = 0;
@@ -293,18 +298,20 @@ void body_earns_from_many_threads(unsigned threads, unsigned count)
 
 void body_transfers_between_partitions(unsigned count)
 {
-    bench_t     bench;
-    waiter_t    waiter;
+    bench_t bench;
+    waiter_t waiter;
     request_t **requests = memory_zalloc(count * sizeof *requests);
 
     set_up(&bench, 0);
     for (uint16_t p = 0; p < PARTITIONS; p++) {
-        command_t earn = {.kind = COMMAND_EARN, .account = bench.accounts[p], .amount = (int128_t)count * 1000000};
+        command_t earn = {.kind = COMMAND_EARN,
+                          .account = bench.accounts[p],
+                          .amount = (int128_t)count * 1000000};
         request_release(call(&bench, p, &earn));
     }
     waiter_init(&waiter);
     for (unsigned i = 0; i < count; i++) {
-        uint16_t  from = (uint16_t)(i % PARTITIONS), to = (uint16_t)(1 - from);
+        uint16_t from = (uint16_t)(i % PARTITIONS), to = (uint16_t)(1 - from);
         command_t transfer = {.kind = COMMAND_TRANSFER,
                               .operation = OPERATION_TRANSFER,
                               .account = bench.accounts[from],
@@ -334,7 +341,7 @@ void body_transfers_between_partitions(unsigned count)
 void body_stop_finishes_what_was_accepted(void)
 {
     for (int round = 0; round < 5; round++) {
-        bench_t  bench;
+        bench_t bench;
         poster_t posters[4];
         points_t expected[PARTITIONS] = {0};
         set_up(&bench, 0);
@@ -342,7 +349,8 @@ void body_stop_finishes_what_was_accepted(void)
         while (balance_of(&bench, 0) < 200) /* all are at work */
             pause_briefly();
         shard_stop(bench.shard, PATIENCE_US);
-        points_t all = join_posters(posters, COUNT_OF(posters), expected); /* each waited for all that were taken */
+        points_t all = join_posters(posters, COUNT_OF(posters),
+                                    expected); /* each waited for all that were taken */
         INVARIANT(all >= 200);
         for (unsigned i = 0; i < COUNT_OF(posters); i++)
             INVARIANT(posters[i].refused > 0);
@@ -356,12 +364,12 @@ void body_stop_finishes_what_was_accepted(void)
 void body_full_mailbox_refuses(void)
 {
     enum { MAILBOX = 8 };
-    bench_t    bench;
-    waiter_t   waiter;
+    bench_t bench;
+    waiter_t waiter;
     request_t *requests[MAILBOX];
-    command_t  session = {.kind = COMMAND_SESSION_PUT, .user = 1, .expires_us = INT64_MAX / 2};
-    command_t  earn = {.kind = COMMAND_EARN, .amount = 1000000};
-    err_t      err;
+    command_t session = {.kind = COMMAND_SESSION_PUT, .user = 1, .expires_us = INT64_MAX / 2};
+    command_t earn = {.kind = COMMAND_EARN, .amount = 1000000};
+    err_t err;
 
     set_up(&bench, MAILBOX);
     session.token = hash_bytes("token", 5);
@@ -402,8 +410,8 @@ void body_full_mailbox_refuses(void)
 
 void body_frozen_shard_applies_no_messages(void)
 {
-    bench_t   bench;
-    waiter_t  waiter;
+    bench_t bench;
+    waiter_t waiter;
     command_t earn = {.kind = COMMAND_EARN, .amount = 10000000};
 
     set_up(&bench, 0);
@@ -436,10 +444,10 @@ void body_frozen_shard_applies_no_messages(void)
 
 void body_any_frame_is_harmless(void)
 {
-    bench_t   bench;
-    buffer_t  troubles;
-    uint8_t   frame[256];
-    uint64_t  dice = 88172645463325252u;
+    bench_t bench;
+    buffer_t troubles;
+    uint8_t frame[256];
+    uint64_t dice = 88172645463325252u;
     command_t earn = {.kind = COMMAND_EARN, .amount = 1000000};
 
     set_up(&bench, 0);

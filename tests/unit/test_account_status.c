@@ -12,15 +12,19 @@ static void set_up(void)
     program = world_program(world, "");
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(account_status, .init = set_up, .fini = tear_down, .timeout = 60);
 
 static const struct {
     uint8_t status;
-    bool    moves; /* earn, burn, transfer in and out; adjustments, edits and deletes always go */
+    bool moves; /* earn, burn, transfer in and out; adjustments, edits and deletes always go */
 } table[] = {
-    {STATUS_ACTIVE, true}, {STATUS_DORMANT, true}, {STATUS_SUSPENDED, false}, {STATUS_BLOCKED, false}, {STATUS_CLOSED, false},
+    {STATUS_ACTIVE, true},   {STATUS_DORMANT, true}, {STATUS_SUSPENDED, false},
+    {STATUS_BLOCKED, false}, {STATUS_CLOSED, false},
 };
 
 static uint64_t member(uint16_t partition, uint64_t number, uint8_t status)
@@ -45,7 +49,8 @@ Test(account_status, decides_about_earn_and_burn)
             cr_assert(ask_refused(world, ask_earn(account, "10"), 400, "account_status"));
             cr_assert(ask_refused(world, ask_burn(account, 10), 400, "account_status"));
             cr_assert(ask_refused(world, ask_post(account, ENTRY_EARN, 10), 400, "account_status"));
-            cr_assert(ask_refused(world, ask_post(account, ENTRY_REDEEM, 10), 400, "account_status"));
+            cr_assert(
+                ask_refused(world, ask_post(account, ENTRY_REDEEM, 10), 400, "account_status"));
             cr_assert_eq(read_entries(world, account, NULL), 1); /* the opening alone */
         }
         cr_assert_eq(read_balance(world, account), 100);
@@ -81,8 +86,10 @@ Test(account_status, decides_about_both_sides_of_a_transfer)
                 ask_done(world, ask_transfer(active, other, 10));
                 ask_done(world, ask_transfer(other, active, 10));
             } else {
-                cr_assert(ask_refused(world, ask_transfer(active, other, 10), 400, "account_status"));
-                cr_assert(ask_refused(world, ask_transfer(other, active, 10), 400, "account_status"));
+                cr_assert(
+                    ask_refused(world, ask_transfer(active, other, 10), 400, "account_status"));
+                cr_assert(
+                    ask_refused(world, ask_transfer(other, active, 10), 400, "account_status"));
             }
             cr_assert_eq(read_balance(world, active), 100); /* the giver is whole again */
             cr_assert_eq(read_balance(world, other), 100);
@@ -93,8 +100,8 @@ Test(account_status, decides_about_both_sides_of_a_transfer)
 
 Test(account_status, E_23_1a_a_refused_earn_is_kept_with_its_key_and_leaves_no_row)
 {
-    result_t  first, second;
-    uint64_t  account = member(0, 1, STATUS_SUSPENDED);
+    result_t first, second;
+    uint64_t account = member(0, 1, STATUS_SUSPENDED);
     command_t command = ask_earn(account, "100");
 
     with_key(&command, "k");
@@ -110,10 +117,10 @@ Test(account_status, E_23_1a_a_refused_earn_is_kept_with_its_key_and_leaves_no_r
 
 Test(account_status, may_be_set_at_enrolment)
 {
-    uuid16_t  customer = world_customer(world, 9);
+    uuid16_t customer = world_customer(world, 9);
     command_t command = ask_enrol(&customer, program);
     account_t row;
-    result_t  result;
+    result_t result;
 
     command.set = SET_STATUS;
     command.status = STATUS_BLOCKED;
@@ -125,7 +132,7 @@ Test(account_status, may_be_set_at_enrolment)
 
 Test(account_status, changes_only_the_version_that_was_seen)
 {
-    uint64_t  account = member(0, 1, STATUS_ACTIVE);
+    uint64_t account = member(0, 1, STATUS_ACTIVE);
     command_t command = ask_status(account, STATUS_DORMANT);
     account_t row;
 
@@ -139,12 +146,12 @@ Test(account_status, changes_only_the_version_that_was_seen)
 
 Test(account_status, of_a_giver_cannot_become_closed_while_points_are_in_transit)
 {
-    err_t    err;
+    err_t err;
     uint64_t giver = member(0, 1, STATUS_ACTIVE);
     uint64_t receiver = member(1, 1, STATUS_ACTIVE);
-    size_t   transfer = ask_later(world, ask_transfer(giver, receiver, 30));
-    size_t   closing = ask_later(world, ask_status(giver, STATUS_CLOSED));
-    size_t   deletion = ask_later(world, ask_delete_account(giver));
+    size_t transfer = ask_later(world, ask_transfer(giver, receiver, 30));
+    size_t closing = ask_later(world, ask_status(giver, STATUS_CLOSED));
+    size_t deletion = ask_later(world, ask_delete_account(giver));
 
     cr_assert(world_settle(world, 10000));
     cr_assert(world_answer(world, transfer, &err, NULL));

@@ -15,13 +15,16 @@ static void set_up(void)
     account = world_enrol(world, &customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(adjust, .init = set_up, .fini = tear_down, .timeout = 30);
 
 Test(adjust, moves_the_balance_either_way)
 {
-    result_t  result;
+    result_t result;
     account_t row;
 
     cr_assert_eq(ask(world, ask_adjust(account, 120), &result, NULL), ERR_NONE);
@@ -77,8 +80,8 @@ Test(adjust, ignores_min_balance_and_the_program)
 Test(adjust, opens_a_lot_and_takes_lots_in_burn_order)
 {
     account_t row;
-    uint64_t  first = ask_done(world, ask_adjust(account, 30));
-    uint64_t  second = ask_done(world, ask_earn(account, "30"));
+    uint64_t first = ask_done(world, ask_adjust(account, 30));
+    uint64_t second = ask_done(world, ask_earn(account, "30"));
 
     world_account(world, account, &row);
     cr_assert_eq(row.lot_count, 2);

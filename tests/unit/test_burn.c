@@ -17,16 +17,19 @@ static void set_up(void)
     account = world_enrol(world, &customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(burn, .init = set_up, .fini = tear_down, .timeout = 30);
 
 Test(burn, takes_the_cost_and_says_what_is_left)
 {
-    result_t  result;
+    result_t result;
     account_t row;
-    entry_t   entry;
-    buffer_t  bytes;
+    entry_t entry;
+    buffer_t bytes;
 
     ask_done(world, ask_earn(account, "300"));
     cr_assert_eq(ask(world, ask_burn(account, 120), &result, NULL), ERR_NONE);
@@ -51,16 +54,18 @@ Test(burn, takes_off_the_discount_of_the_tier_rounded_down)
 {
     static const struct {
         const char *discount;
-        points_t    cost, discounted;
+        points_t cost, discounted;
     } cases[] = {
-        {"0.1000", 100, 10}, {"0.1000", 99, 9}, {"0.1000", 9, 0}, {"0.3333", 10000, 3333}, {"1.0000", 50, 50},
+        {"0.1000", 100, 10},     {"0.1000", 99, 9},  {"0.1000", 9, 0},
+        {"0.3333", 10000, 3333}, {"1.0000", 50, 50},
     };
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         result_t result;
-        char     members[96];
+        char members[96];
         uint32_t other = world_program(world, "");
-        snprintf(members, sizeof members, "\"name\":\"T\",\"redemption_discount\":\"%s\"", cases[i].discount);
+        snprintf(members, sizeof members, "\"name\":\"T\",\"redemption_discount\":\"%s\"",
+                 cases[i].discount);
         world_tier(world, other, members);
         uint64_t their = world_enrol(world, &customer, other, 20000);
         cr_assert_eq(ask(world, ask_burn(their, cases[i].cost), &result, NULL), ERR_NONE);
@@ -105,7 +110,8 @@ Test(burn, tests_the_balance_after_the_discount)
     world_tier(world, other, "\"name\":\"T\",\"redemption_discount\":\"0.5000\"");
     uint64_t their = world_enrol(world, &customer, other, 100);
 
-    cr_assert(ask_refused(world, ask_burn(their, 182), 400, "insufficient_points")); /* 91 would leave 9 */
+    cr_assert(ask_refused(world, ask_burn(their, 182), 400,
+                          "insufficient_points")); /* 91 would leave 9 */
     ask_done(world, ask_burn(their, 180));
     cr_assert_eq(read_balance(world, their), 10);
 }
@@ -121,10 +127,14 @@ Test(burn, R_1_3_of_nothing_or_less_is_invalid)
 Test(burn, is_allowed_after_the_end_of_a_program_but_not_before_its_start)
 {
     ask_done(world, ask_earn(account, "100"));
-    ask_done(world, ask_define(RESOURCE_PROGRAM, program, "{\"end_date\":\"2025-12-31T00:00:00Z\"}"));
+    ask_done(world,
+             ask_define(RESOURCE_PROGRAM, program, "{\"end_date\":\"2025-12-31T00:00:00Z\"}"));
     ask_done(world, ask_burn(account, 10));
-    ask_done(world, ask_define(RESOURCE_PROGRAM, program,
-                               "{\"start_date\":\"2027-01-01T00:00:00Z\",\"end_date\":\"2028-01-01T00:00:00Z\"}"));
+    ask_done(
+        world,
+        ask_define(
+            RESOURCE_PROGRAM, program,
+            "{\"start_date\":\"2027-01-01T00:00:00Z\",\"end_date\":\"2028-01-01T00:00:00Z\"}"));
     cr_assert(ask_refused(world, ask_burn(account, 10), 400, "program_status"));
     ask_done(world, ask_define(RESOURCE_PROGRAM, program,
                                "{\"start_date\":\"2025-01-01T00:00:00Z\",\"is_active\":false}"));
@@ -134,14 +144,14 @@ Test(burn, is_allowed_after_the_end_of_a_program_but_not_before_its_start)
 
 Test(burn, E_3_8a_takes_the_oldest_lots_first_and_keeps_the_allocation)
 {
-    account_t    row;
-    entry_t      entry;
-    buffer_t     bytes;
+    account_t row;
+    entry_t entry;
+    buffer_t bytes;
     allocation_t allocations[4];
-    uint64_t     a = ask_done(world, ask_earn(account, "100"));
-    uint64_t     b = ask_done(world, ask_earn(account, "200"));
-    uint64_t     c = ask_done(world, ask_earn(account, "300"));
-    uint64_t     burn = ask_done(world, ask_burn(account, 240));
+    uint64_t a = ask_done(world, ask_earn(account, "100"));
+    uint64_t b = ask_done(world, ask_earn(account, "200"));
+    uint64_t c = ask_done(world, ask_earn(account, "300"));
+    uint64_t burn = ask_done(world, ask_burn(account, 240));
 
     world_account(world, account, &row);
     cr_assert_eq(row.lot_count, 2); /* left: 0, 60, 300 */
@@ -178,9 +188,9 @@ Test(burn, takes_a_backdated_lot_before_a_newer_one)
 
 Test(burn, of_more_lots_than_an_entry_may_hold_is_refused_and_changes_nothing)
 {
-    err_t    err;
+    err_t err;
     result_t result;
-    size_t   ticket = 0;
+    size_t ticket = 0;
 
     for (int i = 0; i < ENTRY_ALLOCATIONS_MAX + 10; i++)
         ticket = ask_later(world, ask_earn(account, "1"));

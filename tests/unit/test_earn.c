@@ -17,7 +17,10 @@ static void set_up(void)
     account = world_enrol(world, &customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(earn, .init = set_up, .fini = tear_down, .timeout = 30);
 
@@ -31,7 +34,7 @@ static uint64_t earn_at(int64_t effective_us, const char *amount)
 /* Earns with a fresh customer of a program whose only tier has this multiplier. */
 static points_t earned_at_multiplier(const char *amount, const char *multiplier, result_t *result)
 {
-    char     members[128];
+    char members[128];
     uint32_t other = world_program(world, "");
     uuid16_t somebody = world_customer(world, world_random(world));
 
@@ -61,10 +64,10 @@ Test(earn, R_4_2_rounds_once_and_at_the_end)
 {
     static const struct {
         const char *amount, *multiplier;
-        points_t    points, base;
+        points_t points, base;
     } cases[] = {
-        {"123.45", "1.25", 154, 123},        /* rounding twice would give 153 */
-        {"0.80", "1.25", 1, 0},              /* base points of zero, yet a point */
+        {"123.45", "1.25", 154, 123}, /* rounding twice would give 153 */
+        {"0.80", "1.25", 1, 0},       /* base points of zero, yet a point */
         {"0.799999", "1.25", 0, 0},
         {"99.999999", "1.000", 99, 99},
         {"3.333333", "3.000", 9, 3},
@@ -75,8 +78,8 @@ Test(earn, R_4_2_rounds_once_and_at_the_end)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         result_t result;
         points_t points = earned_at_multiplier(cases[i].amount, cases[i].multiplier, &result);
-        cr_assert_eq(points, cases[i].points, "%s at %s gave %lld", cases[i].amount, cases[i].multiplier,
-                     (long long)points);
+        cr_assert_eq(points, cases[i].points, "%s at %s gave %lld", cases[i].amount,
+                     cases[i].multiplier, (long long)points);
         cr_assert_eq(result.base_points, cases[i].base);
         cr_assert_eq(result.calculated, cases[i].points);
     }
@@ -99,11 +102,13 @@ Test(earn, E_4_6a_of_nothing_is_refused_as_zero_and_leaves_no_row)
 
 Test(earn, moves_the_account_up_a_tier_and_says_so)
 {
-    result_t  result;
+    result_t result;
     account_t row;
-    uint32_t  silver = world_tier(world, program, "\"name\":\"Silver\",\"min_points\":100,\"priority\":1");
-    uint32_t  gold = world_tier(world, program,
-                                "\"name\":\"Gold\",\"min_points\":200,\"priority\":2,\"points_multiplier\":\"2.000\"");
+    uint32_t silver =
+        world_tier(world, program, "\"name\":\"Silver\",\"min_points\":100,\"priority\":1");
+    uint32_t gold = world_tier(
+        world, program,
+        "\"name\":\"Gold\",\"min_points\":200,\"priority\":2,\"points_multiplier\":\"2.000\"");
 
     cr_assert_eq(ask(world, ask_earn(account, "99"), &result, NULL), ERR_NONE);
     cr_assert_eq(result.new_tier.n, 0);
@@ -129,8 +134,8 @@ Test(earn, counts_for_life_and_posts_what_it_says)
 {
     command_t command = ask_earn(account, "50");
     account_t row;
-    entry_t   entry;
-    buffer_t  bytes;
+    entry_t entry;
+    buffer_t bytes;
 
     command.description = text_of("Coffee");
     command.metadata = text_of("{\"channel\":\"shop\"}");
@@ -161,11 +166,11 @@ Test(earn, counts_for_life_and_posts_what_it_says)
 
 Test(earn, R_1_11_keeps_both_times)
 {
-    entry_t  entry;
+    entry_t entry;
     buffer_t bytes;
 
     world_advance(world, 3600 * SECOND_US);
-    int64_t  now_us = world_now_us(world);
+    int64_t now_us = world_now_us(world);
     uint64_t id = earn_at(now_us - 60 * SECOND_US, "10");
 
     buffer_init(&bytes, BATCH_VALUE_BYTES_MAX);
@@ -178,7 +183,7 @@ Test(earn, R_1_11_keeps_both_times)
 Test(earn, R_2_2_refuses_dates_out_of_range)
 {
     static const int64_t day = DAY_US;
-    command_t            command = ask_earn(account, "10");
+    command_t command = ask_earn(account, "10");
 
     /* Joined on 2026-01-01 00:00; forty days later thirty days back is the limit. */
     world_advance(world, 40 * day);
@@ -199,8 +204,8 @@ Test(earn, R_2_2_refuses_dates_out_of_range)
 
 Test(earn, R_2_2_refuses_a_date_before_the_day_of_joining)
 {
-    uint32_t  kolkata = world_program(world, "\"time_zone\":\"Asia/Kolkata\"");
-    uint64_t  their = world_enrol(world, &customer, kolkata, 0);
+    uint32_t kolkata = world_program(world, "\"time_zone\":\"Asia/Kolkata\"");
+    uint64_t their = world_enrol(world, &customer, kolkata, 0);
     command_t command = ask_earn(their, "10");
     account_t row;
 
@@ -226,21 +231,23 @@ Test(earn, needs_an_open_program)
         uint64_t their = world_enrol(world, &customer, other, 0);
         ask_done(world, ask_earn(their, "1"));
         ask_done(world, ask_define(RESOURCE_PROGRAM, other, changes[i]));
-        cr_assert(ask_refused(world, ask_earn(their, "1"), 400, "program_status"), "%s", changes[i]);
+        cr_assert(ask_refused(world, ask_earn(their, "1"), 400, "program_status"), "%s",
+                  changes[i]);
         cr_assert_eq(read_balance(world, their), 1);
     }
 }
 
 Test(earn, looks_at_the_program_of_the_day_on_which_it_counts)
 {
-    uint32_t  ended = world_program(world, "");
-    uint64_t  their = world_enrol(world, &customer, ended, 0);
+    uint32_t ended = world_program(world, "");
+    uint64_t their = world_enrol(world, &customer, ended, 0);
     command_t command = ask_earn(their, "10");
 
     world_advance(world, 10 * DAY_US);
     ask_done(world, ask_define(RESOURCE_PROGRAM, ended, "{\"end_date\":\"2026-01-05T00:00:00Z\"}"));
     cr_assert(ask_refused(world, command, 400, "program_status"));
-    command.effective_us = INT64_C(1767571200000000) - 1; /* the last microsecond before the end */
+    command.effective_us =
+        INT64_C(1767571200000000) - 1; /* the last microsecond before the end */
     ask_done(world, command);
     command.effective_us++;
     cr_assert(ask_refused(world, command, 400, "program_status"));
@@ -248,11 +255,12 @@ Test(earn, looks_at_the_program_of_the_day_on_which_it_counts)
 
 Test(earn, lists_all_failures_and_changes_nothing)
 {
-    result_t  result;
+    result_t result;
     command_t command = ask_earn(account, "10");
 
     ask_done(world, ask_status(account, STATUS_SUSPENDED));
-    ask_done(world, ask_define(RESOURCE_PROGRAM, program, "{\"is_active\":false,\"end_date\":\"2025-06-01T00:00:00Z\"}"));
+    ask_done(world, ask_define(RESOURCE_PROGRAM, program,
+                               "{\"is_active\":false,\"end_date\":\"2025-06-01T00:00:00Z\"}"));
     command.effective_us = world_now_us(world) + 3600 * SECOND_US;
     cr_assert_eq(ask(world, command, &result, NULL), ERR_NONE);
     cr_assert_eq(result.status, 400);
@@ -271,7 +279,8 @@ Test(earn, out_of_range_is_refused_not_wrapped)
     ask_done(world, ask_earn(account, "1"));
     cr_assert_eq(read_balance(world, account), POINTS_MAX);
     cr_assert(ask_refused(world, ask_earn(account, "1"), 400, "amount_out_of_range"));
-    cr_assert(ask_refused(world, ask_earn(account, "9007199254740991"), 400, "amount_out_of_range"));
+    cr_assert(
+        ask_refused(world, ask_earn(account, "9007199254740991"), 400, "amount_out_of_range"));
     cr_assert(world_books_hold(world, account, NULL));
 }
 

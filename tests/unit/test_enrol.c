@@ -14,14 +14,17 @@ static void set_up(void)
     customer = world_customer(world, 1);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(enrol, .init = set_up, .fini = tear_down, .timeout = 60);
 
 Test(enrol, gives_an_id_that_carries_the_slot_of_the_customer)
 {
     account_t row;
-    uint64_t  account = world_enrol(world, &customer, program, 0);
+    uint64_t account = world_enrol(world, &customer, program, 0);
 
     cr_assert_eq(id_slot(account), slot_of_customer(&customer));
     world_account(world, account, &row);
@@ -38,7 +41,7 @@ Test(enrol, gives_an_id_that_carries_the_slot_of_the_customer)
 Test(enrol, answers_with_the_account_row)
 {
     account_t row;
-    result_t  result;
+    result_t result;
 
     cr_assert_eq(ask(world, ask_enrol(&customer, program), &result, NULL), ERR_NONE);
     cr_assert_eq(result.status, 201);
@@ -50,9 +53,9 @@ Test(enrol, answers_with_the_account_row)
 
 Test(enrol, posts_the_opening_balance_as_an_adjustment)
 {
-    points_t  sum = 0;
+    points_t sum = 0;
     account_t row;
-    uint64_t  account = world_enrol(world, &customer, program, 500);
+    uint64_t account = world_enrol(world, &customer, program, 500);
 
     cr_assert_eq(read_entries(world, account, &sum), 1);
     cr_assert_eq(sum, 500);
@@ -64,7 +67,7 @@ Test(enrol, posts_the_opening_balance_as_an_adjustment)
 
 Test(enrol, ignores_the_opening_balance_of_a_caller_who_may_not_adjust)
 {
-    result_t  result;
+    result_t result;
     command_t command = ask_enrol(&customer, program);
 
     command.rights = 0;
@@ -77,7 +80,7 @@ Test(enrol, ignores_the_opening_balance_of_a_caller_who_may_not_adjust)
 
 Test(enrol, happens_once_per_customer_and_program)
 {
-    err_t    err;
+    err_t err;
     result_t result;
     uint32_t other = world_program(world, "");
 
@@ -89,10 +92,10 @@ Test(enrol, happens_once_per_customer_and_program)
 
 Test(enrol, refuses_what_does_not_exist_or_fit)
 {
-    err_t     err;
-    result_t  result;
-    uint32_t  other = world_program(world, "");
-    uint32_t  tier = world_tier(world, other, "\"name\":\"elsewhere\"");
+    err_t err;
+    result_t result;
+    uint32_t other = world_program(world, "");
+    uint32_t tier = world_tier(world, other, "\"name\":\"elsewhere\"");
     command_t command = ask_enrol(&customer, 999);
 
     cr_assert_eq(ask(world, command, &result, &err), ERR_INVALID);
@@ -118,11 +121,12 @@ Test(enrol, refuses_what_does_not_exist_or_fit)
 Test(enrol, assigns_the_highest_tier_that_the_balance_reaches_unless_one_is_given)
 {
     account_t row;
-    uint32_t  low = world_tier(world, program, "\"name\":\"low\",\"min_points\":0,\"priority\":1");
-    uint32_t  high = world_tier(world, program, "\"name\":\"high\",\"min_points\":100,\"priority\":2");
-    uuid16_t  rich = world_customer(world, 2), picked = world_customer(world, 3);
+    uint32_t low = world_tier(world, program, "\"name\":\"low\",\"min_points\":0,\"priority\":1");
+    uint32_t high =
+        world_tier(world, program, "\"name\":\"high\",\"min_points\":100,\"priority\":2");
+    uuid16_t rich = world_customer(world, 2), picked = world_customer(world, 3);
     command_t command = ask_enrol(&picked, program);
-    result_t  result;
+    result_t result;
 
     world_account(world, world_enrol(world, &customer, program, 99), &row);
     cr_assert_eq(row.tier, low);
@@ -137,9 +141,9 @@ Test(enrol, assigns_the_highest_tier_that_the_balance_reaches_unless_one_is_give
 
 Test(enrol, again_after_a_deletion_starts_from_nothing_and_keeps_the_old_books)
 {
-    points_t  sum = 0;
+    points_t sum = 0;
     account_t row;
-    uint64_t  old = world_enrol(world, &customer, program, 70);
+    uint64_t old = world_enrol(world, &customer, program, 70);
 
     cr_assert_eq(ask_http(world, ask_delete_account(old)), 204);
     cr_assert_eq(ask_http(world, ask_earn(old, "1")), 404);
@@ -166,7 +170,7 @@ Test(enrol, again_after_a_deletion_starts_from_nothing_and_keeps_the_old_books)
 Test(enrol, never_gives_an_id_twice_even_after_a_restart)
 {
     uint64_t seen[64];
-    size_t   count = 0;
+    size_t count = 0;
 
     for (int round = 0; round < 4; round++) {
         for (int i = 0; i < 4; i++) {
@@ -200,8 +204,8 @@ Test(enrol, without_any_entry_takes_its_id_for_good_too)
 Test(enrol, sets_the_balance_by_an_adjustment_on_update)
 {
     account_t row;
-    result_t  result;
-    uint64_t  account = world_enrol(world, &customer, program, 100);
+    result_t result;
+    uint64_t account = world_enrol(world, &customer, program, 100);
     command_t command = {.kind = COMMAND_EDIT_ACCOUNT,
                          .account = account,
                          .set = SET_BALANCE,
@@ -230,10 +234,11 @@ Test(enrol, sets_the_balance_by_an_adjustment_on_update)
 
 Test(enrol, fixes_customer_and_program_for_good)
 {
-    err_t     err;
-    result_t  result;
-    uint64_t  account = world_enrol(world, &customer, program, 0);
-    command_t command = {.kind = COMMAND_EDIT_ACCOUNT, .account = account, .set = SET_CUSTOMER | SET_PROGRAM};
+    err_t err;
+    result_t result;
+    uint64_t account = world_enrol(world, &customer, program, 0);
+    command_t command = {
+        .kind = COMMAND_EDIT_ACCOUNT, .account = account, .set = SET_CUSTOMER | SET_PROGRAM};
 
     command.customer = customer;
     command.program = program;
@@ -250,9 +255,9 @@ Test(enrol, fixes_customer_and_program_for_good)
 Test(enrol, edits_tier_and_status_of_the_version_that_was_seen)
 {
     account_t row;
-    result_t  result;
-    uint32_t  tier = world_tier(world, program, "\"name\":\"top\",\"min_points\":1000");
-    uint64_t  account = world_enrol(world, &customer, program, 0);
+    result_t result;
+    uint32_t tier = world_tier(world, program, "\"name\":\"top\",\"min_points\":1000");
+    uint64_t account = world_enrol(world, &customer, program, 0);
     command_t command = {.kind = COMMAND_EDIT_ACCOUNT,
                          .account = account,
                          .set = SET_TIER | SET_STATUS,

@@ -15,7 +15,10 @@ static void set_up(void)
     account = world_enrol(world, &customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(entries, .init = set_up, .fini = tear_down, .timeout = 60);
 
@@ -23,7 +26,7 @@ TestSuite(entries, .init = set_up, .fini = tear_down, .timeout = 60);
 static void expect_balance(points_t expected)
 {
     points_t sum = 0;
-    err_t    err = {0};
+    err_t err = {0};
 
     cr_assert_eq(read_balance(world, account), expected);
     read_entries(world, account, &sum);
@@ -33,7 +36,7 @@ static void expect_balance(points_t expected)
 
 static entry_t entry_row(uint64_t id)
 {
-    entry_t  entry;
+    entry_t entry;
     buffer_t bytes;
 
     buffer_init(&bytes, BATCH_VALUE_BYTES_MAX);
@@ -57,7 +60,7 @@ Test(entries, have_the_sign_of_their_type)
 Test(entries, answer_with_the_row)
 {
     result_t result;
-    entry_t  entry;
+    entry_t entry;
 
     cr_assert_eq(ask(world, ask_post(account, ENTRY_REDEEM, 1), &result, NULL), ERR_NONE);
     cr_assert_eq(result.status, 400); /* nothing to spend: D */
@@ -73,19 +76,25 @@ Test(entries, answer_with_the_row)
 Test(entries, need_an_amount_that_fits_their_type)
 {
     static const struct {
-        uint8_t  type;
+        uint8_t type;
         points_t amount;
     } bad[] = {
-        {ENTRY_EARN, 0},       {ENTRY_EARN, -1},           {ENTRY_REDEEM, 0},          {ENTRY_REDEEM, -1},
-        {ENTRY_ADJUST, 0},     {ENTRY_EARN, INT64_MAX},    {ENTRY_ADJUST, INT64_MIN},  {ENTRY_EARN, POINTS_MAX + 1},
-        {ENTRY_TRANSFER_IN, 1}, {ENTRY_REVERSAL, 1},       {ENTRY_EXPIRE, 1},          {0, 1},
+        {ENTRY_EARN, 0},           {ENTRY_EARN, -1},
+        {ENTRY_REDEEM, 0},         {ENTRY_REDEEM, -1},
+        {ENTRY_ADJUST, 0},         {ENTRY_EARN, INT64_MAX},
+        {ENTRY_ADJUST, INT64_MIN}, {ENTRY_EARN, POINTS_MAX + 1},
+        {ENTRY_TRANSFER_IN, 1},    {ENTRY_REVERSAL, 1},
+        {ENTRY_EXPIRE, 1},         {0, 1},
     };
 
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        err_t    err;
+        err_t err;
         result_t result;
-        cr_assert_eq(ask(world, ask_post(account, bad[i].type, bad[i].amount), &result, &err), ERR_INVALID, "%zu", i);
-        cr_assert_str_eq(err.field, bad[i].type >= ENTRY_EARN && bad[i].type <= ENTRY_ADJUST ? "amount" : "transaction_type");
+        cr_assert_eq(ask(world, ask_post(account, bad[i].type, bad[i].amount), &result, &err),
+                     ERR_INVALID, "%zu", i);
+        cr_assert_str_eq(err.field, bad[i].type >= ENTRY_EARN && bad[i].type <= ENTRY_ADJUST
+                                        ? "amount"
+                                        : "transaction_type");
     }
     cr_assert(ask_refused(world, ask_post(account, ENTRY_ADJUST, -1), 400, "insufficient_points"));
     expect_balance(0);
@@ -94,7 +103,8 @@ Test(entries, need_an_amount_that_fits_their_type)
 Test(entries, raw_earns_run_no_rules_but_count_for_life_and_tier)
 {
     account_t row;
-    uint32_t  tier = world_tier(world, program, "\"name\":\"T\",\"min_points\":50,\"points_multiplier\":\"2.000\"");
+    uint32_t tier = world_tier(world, program,
+                               "\"name\":\"T\",\"min_points\":50,\"points_multiplier\":\"2.000\"");
 
     ask_done(world, ask_post(account, ENTRY_EARN, 60));
     ask_done(world, ask_post(account, ENTRY_EARN, 60));
@@ -110,7 +120,7 @@ Test(entries, raw_earns_run_no_rules_but_count_for_life_and_tier)
 Test(entries, an_edited_amount_shows_on_the_row_and_posts_the_difference_hidden)
 {
     account_t row;
-    uint64_t  earn = ask_done(world, ask_post(account, ENTRY_EARN, 100));
+    uint64_t earn = ask_done(world, ask_post(account, ENTRY_EARN, 100));
 
     ask_done(world, ask_edit(earn, 0, 150));
     expect_balance(150);
@@ -178,10 +188,10 @@ Test(entries, an_edit_beyond_the_largest_balance_is_refused)
 
 Test(entries, texts_are_edited_in_place)
 {
-    entry_t   entry;
-    buffer_t  bytes;
+    entry_t entry;
+    buffer_t bytes;
     account_t before, after;
-    uint64_t  id = ask_done(world, ask_post(account, ENTRY_EARN, 100));
+    uint64_t id = ask_done(world, ask_post(account, ENTRY_EARN, 100));
     command_t command = {.kind = COMMAND_EDIT_ENTRY,
                          .entry = id,
                          .set = SET_DESCRIPTION | SET_METADATA,
@@ -203,7 +213,7 @@ Test(entries, texts_are_edited_in_place)
 
 Test(entries, an_edit_of_an_old_version_is_412)
 {
-    uint64_t  id = ask_done(world, ask_post(account, ENTRY_EARN, 100));
+    uint64_t id = ask_done(world, ask_post(account, ENTRY_EARN, 100));
     command_t command = ask_edit(id, 0, 90);
 
     command.if_match = 7;
@@ -220,9 +230,9 @@ Test(entries, an_edit_of_an_old_version_is_412)
 
 Test(entries, the_account_of_an_entry_is_fixed)
 {
-    err_t     err;
-    result_t  result;
-    uint64_t  id = ask_done(world, ask_post(account, ENTRY_EARN, 100));
+    err_t err;
+    result_t result;
+    uint64_t id = ask_done(world, ask_post(account, ENTRY_EARN, 100));
     command_t command = ask_edit(id, 0, 90);
 
     command.set |= SET_ACCOUNT;
@@ -236,8 +246,8 @@ Test(entries, the_account_of_an_entry_is_fixed)
 Test(entries, a_delete_posts_a_hidden_reversal_and_hides_the_row)
 {
     account_t row;
-    uint64_t  kept = ask_done(world, ask_post(account, ENTRY_EARN, 10));
-    uint64_t  earn = ask_done(world, ask_post(account, ENTRY_EARN, 100));
+    uint64_t kept = ask_done(world, ask_post(account, ENTRY_EARN, 10));
+    uint64_t earn = ask_done(world, ask_post(account, ENTRY_EARN, 100));
 
     cr_assert_eq(ask_http(world, ask_delete(earn)), 204);
     expect_balance(10);
@@ -286,7 +296,7 @@ Test(entries, a_deleted_burn_gives_the_points_back_to_their_lots)
 Test(entries, an_edited_burn_gives_back_only_the_difference)
 {
     account_t row;
-    uint64_t  a = ask_done(world, ask_earn(account, "100"));
+    uint64_t a = ask_done(world, ask_earn(account, "100"));
 
     ask_done(world, ask_earn(account, "100"));
     uint64_t burn = ask_done(world, ask_burn(account, 150));
@@ -349,7 +359,7 @@ Test(entries, of_a_deleted_account_are_out_of_reach)
 Test(entries, texts_beyond_their_limit_are_refused)
 {
     static char text[33 * 1024];
-    command_t   command = ask_post(account, ENTRY_EARN, 1);
+    command_t command = ask_post(account, ENTRY_EARN, 1);
 
     memset(text, 'x', sizeof text);
     command.metadata = (text_t){text, sizeof text};

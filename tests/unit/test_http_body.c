@@ -1,4 +1,5 @@
-/* test_http_body.c - heads, media types, queries, forms: everything that is checked before a handler runs */
+/* test_http_body.c - heads, media types, queries, forms: everything that is checked before a
+ * handler runs */
 #include "http/form.h"
 #include "http/head.h"
 
@@ -87,7 +88,8 @@ Test(http_head, expectations_other_than_continue_fail)
     cr_assert_eq(STATUS({"Expect", "200-ok"}), 417);
 }
 
-/* Parses like the library: NUL over colons, blanks before them, CR and LF; stops at the first line that has no name. */
+/* Parses like the library: NUL over colons, blanks before them, CR and LF; stops at the first line
+ * that has no name. */
 static size_t library_parse(char *text, size_t bytes, head_field_t *fields)
 {
     size_t count = 0;
@@ -254,7 +256,7 @@ Test(http_form, twice_the_same_name_and_broken_bytes_are_errors)
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         cr_assert_eq(form_of(bad[i], &root), ERR_MALFORMED, "%s", bad[i]);
     for (int i = 0; i <= FORM_FIELDS_MAX; i++) {
-        char field[8];
+        char field[16];
 
         snprintf(field, sizeof field, "a%d&", i);
         strcat(many, field);

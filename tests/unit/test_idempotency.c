@@ -1,4 +1,5 @@
-/* test_idempotency.c - keys, canonical bodies, and strict numbers of the points service (R-2.5, api-services 3) */
+/* test_idempotency.c - keys, canonical bodies, and strict numbers of the points service (R-2.5,
+ * api-services 3) */
 #include "http/idempotency.h"
 #include "http/points_command.h"
 

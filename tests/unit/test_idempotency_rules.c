@@ -17,14 +17,17 @@ static void set_up(void)
     account = world_enrol(world, &customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(idempotency_rules, .init = set_up, .fini = tear_down, .timeout = 60);
 
 /* Encoded answer to a command; an error gives no bytes and its code. */
 static errcode_t answer_of(command_t command, buffer_t *out)
 {
-    err_t  err = {0};
+    err_t err = {0};
     size_t ticket = ask_later(world, command);
 
     buffer_reset(out);
@@ -110,26 +113,36 @@ Test(idempotency_rules, E_2_5c_a_refusal_is_an_answer_too)
 
 Test(idempotency_rules, R_2_5_every_kind_of_answer_replays_byte_for_byte)
 {
-    uuid16_t  other = customer_in(world, 1, 1), neighbour = customer_in(world, 0, 500);
-    uint64_t  far = world_enrol(world, &other, program, 0), near = world_enrol(world, &neighbour, program, 0);
-    uuid16_t  fresh = world_customer(world, 77);
+    uuid16_t other = customer_in(world, 1, 1), neighbour = customer_in(world, 0, 500);
+    uint64_t far = world_enrol(world, &other, program, 0),
+             near = world_enrol(world, &neighbour, program, 0);
+    uuid16_t fresh = world_customer(world, 77);
     command_t commands[] = {
-        ask_earn(account, "1000"),           ask_burn(account, 10),
-        ask_adjust(account, 5),              ask_transfer(account, far, 20),
-        ask_transfer(account, near, 20),     ask_post(account, ENTRY_REDEEM, 3),
-        ask_status(account, STATUS_DORMANT), ask_enrol(&fresh, program),
-        ask_earn(account, "0.1"),            ask_burn(account, 100000),
-        ask_adjust(account, -100000),        ask_transfer(account, far, 100000),
+        ask_earn(account, "1000"),
+        ask_burn(account, 10),
+        ask_adjust(account, 5),
+        ask_transfer(account, far, 20),
+        ask_transfer(account, near, 20),
+        ask_post(account, ENTRY_REDEEM, 3),
+        ask_status(account, STATUS_DORMANT),
+        ask_enrol(&fresh, program),
+        ask_earn(account, "0.1"),
+        ask_burn(account, 100000),
+        ask_adjust(account, -100000),
+        ask_transfer(account, far, 100000),
     };
 
-    ask_done(world, ask_define(RESOURCE_PROGRAM, program, "{\"end_date\":\"2099-01-01T00:00:00Z\"}"));
+    ask_done(world,
+             ask_define(RESOURCE_PROGRAM, program, "{\"end_date\":\"2099-01-01T00:00:00Z\"}"));
     for (size_t i = 0; i < COUNT_OF(commands); i++) {
         char key[16];
         snprintf(key, sizeof key, "key-%zu", i);
         with_key(&commands[i], key);
-        expect_replays(commands[i], i >= 8 ? 400 : commands[i].kind == COMMAND_ENROL || commands[i].kind == COMMAND_POST_ENTRY
-                                                      ? 201
-                                                      : 200);
+        expect_replays(commands[i],
+                       i >= 8 ? 400
+                       : commands[i].kind == COMMAND_ENROL || commands[i].kind == COMMAND_POST_ENTRY
+                           ? 201
+                           : 200);
     }
     cr_assert_eq(read_balance(world, account), 1000 - 10 + 5 - 20 - 20 - 3);
     cr_assert_eq(read_balance(world, far), 20);
@@ -141,17 +154,20 @@ Test(idempotency_rules, R_2_5_a_definition_replays_too)
     command_t command = ask_define(RESOURCE_PROGRAM, 0,
                                    "{\"name\":\"Twice\",\"start_date\":\"2025-01-01T00:00:00Z\","
                                    "\"end_date\":\"2099-01-01T00:00:00Z\"}");
-    size_t    before = catalogue_ids(world_catalogue(world, 0), CATALOGUE_NEWEST, RESOURCE_PROGRAM, NULL, 0);
+    size_t before =
+        catalogue_ids(world_catalogue(world, 0), CATALOGUE_NEWEST, RESOURCE_PROGRAM, NULL, 0);
 
     with_key(&command, "define-1");
     expect_replays(command, 201);
-    cr_assert_eq(catalogue_ids(world_catalogue(world, 0), CATALOGUE_NEWEST, RESOURCE_PROGRAM, NULL, 0), before + 1);
+    cr_assert_eq(
+        catalogue_ids(world_catalogue(world, 0), CATALOGUE_NEWEST, RESOURCE_PROGRAM, NULL, 0),
+        before + 1);
 }
 
 Test(idempotency_rules, R_2_5_the_scope_of_a_key_is_operation_and_customer)
 {
-    uuid16_t  other = customer_in(world, 0, 900);
-    uint64_t  their = world_enrol(world, &other, program, 0);
+    uuid16_t other = customer_in(world, 0, 900);
+    uint64_t their = world_enrol(world, &other, program, 0);
     command_t command = ask_earn(account, "100");
 
     with_key(&command, "k");
@@ -168,9 +184,9 @@ Test(idempotency_rules, R_2_5_the_scope_of_a_key_is_operation_and_customer)
 
 Test(idempotency_rules, R_2_6_what_is_not_found_or_conflicts_takes_no_key)
 {
-    uint64_t  nobody = id_make(slot_of_customer(&customer), 123456);
+    uint64_t nobody = id_make(slot_of_customer(&customer), 123456);
     command_t command = ask_transfer(account, nobody, 10);
-    uuid16_t  later = customer_in(world, 1, 1);
+    uuid16_t later = customer_in(world, 1, 1);
     command_t by_customer = ask_transfer(account, 0, 10);
 
     ask_done(world, ask_earn(account, "100"));
@@ -196,7 +212,7 @@ Test(idempotency_rules, R_2_6_what_is_not_found_or_conflicts_takes_no_key)
 Test(idempotency_rules, E_2_7a_the_same_reference_under_another_key_posts_once)
 {
     command_t first = ask_earn(account, "100"), second = ask_earn(account, "100");
-    buffer_t  a, b;
+    buffer_t a, b;
 
     with_reference(&first, "T-9");
     with_reference(&second, "T-9");
@@ -227,8 +243,8 @@ Test(idempotency_rules, E_2_7b_the_same_reference_with_another_body_is_a_duplica
 
 Test(idempotency_rules, R_2_7_a_reference_is_per_account_and_operation)
 {
-    uuid16_t  other = customer_in(world, 0, 900);
-    uint64_t  their = world_enrol(world, &other, program, 0);
+    uuid16_t other = customer_in(world, 0, 900);
+    uint64_t their = world_enrol(world, &other, program, 0);
     command_t commands[] = {ask_earn(account, "10"), ask_burn(account, 5), ask_earn(their, "10"),
                             ask_post(account, ENTRY_EARN, 10)};
 
@@ -267,9 +283,9 @@ Test(idempotency_rules, R_2_7_a_refusal_does_not_take_the_reference)
 Test(idempotency_rules, E_2_8a_64_copies_in_flight_together_have_one_effect)
 {
     command_t command = ask_earn(account, "100");
-    size_t    tickets[64];
-    buffer_t  answers[64];
-    size_t    originals = 0;
+    size_t tickets[64];
+    buffer_t answers[64];
+    size_t originals = 0;
 
     with_key(&command, "k1");
     for (size_t i = 0; i < COUNT_OF(tickets); i++)
@@ -297,11 +313,12 @@ Test(idempotency_rules, E_2_8a_64_copies_in_flight_together_have_one_effect)
 
 Test(idempotency_rules, R_2_8_copies_of_a_transfer_on_its_way_wait_and_get_the_same_answer)
 {
-    uuid16_t  other = customer_in(world, 1, 1);
-    uint64_t  their = world_enrol(world, &other, program, 0);
-    command_t command = ask_transfer(account, their, 30), conflict = ask_transfer(account, their, 31);
-    size_t    tickets[16];
-    result_t  first, later;
+    uuid16_t other = customer_in(world, 1, 1);
+    uint64_t their = world_enrol(world, &other, program, 0);
+    command_t command = ask_transfer(account, their, 30),
+              conflict = ask_transfer(account, their, 31);
+    size_t tickets[16];
+    result_t first, later;
 
     ask_done(world, ask_earn(account, "100"));
     with_key(&command, "t");
@@ -314,7 +331,7 @@ Test(idempotency_rules, R_2_8_copies_of_a_transfer_on_its_way_wait_and_get_the_s
         tickets[i] = ask_later(world, command);
     cr_assert(world_settle(world, 10000));
     for (size_t i = 0; i < COUNT_OF(tickets); i++) {
-        err_t    err;
+        err_t err;
         buffer_t answer;
         buffer_init(&answer, 1024 * 1024);
         cr_assert(world_answer(world, tickets[i], &err, &answer));
@@ -327,7 +344,7 @@ Test(idempotency_rules, R_2_8_copies_of_a_transfer_on_its_way_wait_and_get_the_s
         cr_assert_eq(later.to_entry, first.to_entry);
         buffer_free(&answer);
     }
-    err_t    err;
+    err_t err;
     buffer_t answer;
     buffer_init(&answer, 1024 * 1024);
     cr_assert(world_answer(world, other_body, &err, &answer));
@@ -340,8 +357,8 @@ Test(idempotency_rules, R_2_8_copies_of_a_transfer_on_its_way_wait_and_get_the_s
 
 Test(idempotency_rules, a_command_past_its_deadline_is_not_run)
 {
-    err_t     err;
-    result_t  result;
+    err_t err;
+    result_t result;
     command_t command = ask_earn(account, "1");
 
     with_key(&command, "late");

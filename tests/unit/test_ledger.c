@@ -18,7 +18,10 @@ static void set_up(void)
     account = world_enrol(world, &customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(ledger, .init = set_up, .fini = tear_down, .timeout = 120);
 
@@ -42,10 +45,10 @@ static void restart(void)
 Test(ledger, links_every_entry_to_the_one_before)
 {
     account_t row;
-    entry_t   entry;
-    buffer_t  bytes;
-    uint8_t   chain[32] = {0};
-    uint64_t  ids[5];
+    entry_t entry;
+    buffer_t bytes;
+    uint8_t chain[32] = {0};
+    uint64_t ids[5];
 
     buffer_init(&bytes, BATCH_VALUE_BYTES_MAX);
     for (size_t i = 0; i < COUNT_OF(ids); i++)
@@ -64,9 +67,9 @@ Test(ledger, links_every_entry_to_the_one_before)
 
 Test(ledger, R_3_13_notices_any_changed_byte_of_a_posting)
 {
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_t original, changed, before, after;
-    entry_t  entry, other;
+    entry_t entry, other;
     unsigned noticed = 0;
 
     ask_done(world, ask_earn(account, "100"));
@@ -106,7 +109,7 @@ Test(ledger, R_3_13_notices_any_changed_byte_of_a_posting)
 
 Test(ledger, R_3_12_notices_a_missing_entry_and_repairs_nothing_by_itself)
 {
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_t batch;
 
     ask_done(world, ask_earn(account, "100"));
@@ -124,11 +127,11 @@ Test(ledger, R_3_12_notices_a_missing_entry_and_repairs_nothing_by_itself)
 
 Test(ledger, repair_rebuilds_the_figures_of_an_account_from_its_entries)
 {
-    uint8_t   key[BATCH_KEY_BYTES_MAX];
-    buffer_t  value;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    buffer_t value;
     account_t row;
     command_t repair = {.kind = COMMAND_REPAIR, .account = account, .rights = RIGHT_ADJUST};
-    err_t     err = {0};
+    err_t err = {0};
 
     ask_done(world, ask_earn(account, "100"));
     ask_done(world, ask_burn(account, 30));
@@ -163,12 +166,13 @@ Test(ledger, repair_rebuilds_the_figures_of_an_account_from_its_entries)
 /* Visible entries of a program and type in all stores, counted one by one. */
 static uint64_t recount(uint8_t type)
 {
-    uint64_t        count = 0;
-    store_cursor_t *cursor = store_cursor_new(world_store(world, 0), NULL, FAMILY_ENTRY, NULL, 0, NULL, 0);
+    uint64_t count = 0;
+    store_cursor_t *cursor =
+        store_cursor_new(world_store(world, 0), NULL, FAMILY_ENTRY, NULL, 0, NULL, 0);
 
     for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
-        entry_t        entry;
-        size_t         n;
+        entry_t entry;
+        size_t n;
         const uint8_t *value = store_cursor_value(cursor, &n);
         cr_assert_eq(entry_decode(&entry, value, n, NULL), ERR_NONE);
         count += !entry.hidden && entry.program == program && (type == 0 || entry.type == type);
@@ -181,8 +185,10 @@ static uint64_t recount(uint8_t type)
 static void expect_counters(void)
 {
     for (uint8_t type = 0; type < ENTRY__END; type++)
-        cr_assert_eq(read_count(world, program, type), recount(type), "type %u: %llu counted, %llu there", type,
-                     (unsigned long long)read_count(world, program, type), (unsigned long long)recount(type));
+        cr_assert_eq(read_count(world, program, type), recount(type),
+                     "type %u: %llu counted, %llu there", type,
+                     (unsigned long long)read_count(world, program, type),
+                     (unsigned long long)recount(type));
 }
 
 Test(ledger, counters_are_right_whenever_the_node_dies)
@@ -192,7 +198,8 @@ Test(ledger, counters_are_right_whenever_the_node_dies)
     for (int round = 0; round < 30; round++) {
         for (size_t i = 0; i < COUNT_OF(entries); i++) {
             command_t command = ask_earn(account, "10");
-            command.effective_us = world_now_us(world) - (int64_t)(world_random(world) % 3) * INT64_C(3600000000);
+            command.effective_us =
+                world_now_us(world) - (int64_t)(world_random(world) % 3) * INT64_C(3600000000);
             command.rights = RIGHT_IMPORT;
             entries[i] = ask_done(world, command);
         }
@@ -211,7 +218,7 @@ Test(ledger, counters_are_right_whenever_the_node_dies)
 
 Test(ledger, counters_hold_for_an_import_over_thousands_of_days)
 {
-    err_t  err;
+    err_t err;
     size_t ticket = 0;
 
     for (int day = 0; day < 3000; day++) {
@@ -222,7 +229,8 @@ Test(ledger, counters_hold_for_an_import_over_thousands_of_days)
         if (day % 200 == 0)
             world_step(world);
     }
-    ask_done(world, ask_define(RESOURCE_PROGRAM, program, "{\"start_date\":\"2015-01-01T00:00:00Z\"}"));
+    ask_done(world,
+             ask_define(RESOURCE_PROGRAM, program, "{\"start_date\":\"2015-01-01T00:00:00Z\"}"));
     cr_assert(world_answer(world, ticket, &err, NULL));
     expect_counters();
     restart();
@@ -243,20 +251,23 @@ typedef struct {
 typedef struct {
     uint64_t id;
     unsigned member;
-    uint8_t  type;
+    uint8_t type;
     points_t delta;
 } made_t;
 
 static member_t members[MEMBERS];
-static made_t   made[ENTRIES];
+static made_t made[ENTRIES];
 static unsigned made_count;
 
-static points_t delta_of(uint8_t type, points_t amount) { return type == ENTRY_REDEEM ? -amount : amount; }
+static points_t delta_of(uint8_t type, points_t amount)
+{
+    return type == ENTRY_REDEEM ? -amount : amount;
+}
 
 static void expect(bool done, unsigned http, uint64_t seed, int step)
 {
-    cr_assert_eq(http, done ? http / 100 * 100 == 200 ? http : 200u : 400u, "seed %llu, step %d: %u",
-                 (unsigned long long)seed, step, http);
+    cr_assert_eq(http, done ? http / 100 * 100 == 200 ? http : 200u : 400u,
+                 "seed %llu, step %d: %u", (unsigned long long)seed, step, http);
 }
 
 static void note_entry(uint64_t id, unsigned member, uint8_t type, points_t delta)
@@ -269,7 +280,7 @@ static void note_entry(uint64_t id, unsigned member, uint8_t type, points_t delt
 static unsigned run(command_t command, uint64_t *entry)
 {
     result_t result;
-    err_t    err;
+    err_t err;
 
     if (ask(world, command, &result, &err) != ERR_NONE)
         return (unsigned)err_info(err.code)->http;
@@ -279,13 +290,13 @@ static unsigned run(command_t command, uint64_t *entry)
 
 static void one_step(uint64_t seed, int step)
 {
-    uint64_t  dice = world_random(world);
-    unsigned  i = (unsigned)(dice % MEMBERS), j = (unsigned)((dice >> 8) % MEMBERS);
-    points_t  n = (points_t)((dice >> 16) % 120) + 1;
-    made_t   *entry = made_count > 0 ? &made[(dice >> 24) % made_count] : NULL;
-    uint64_t  id = 0;
-    char      amount[16];
-    bool      enough = members[i].balance >= n;
+    uint64_t dice = world_random(world);
+    unsigned i = (unsigned)(dice % MEMBERS), j = (unsigned)((dice >> 8) % MEMBERS);
+    points_t n = (points_t)((dice >> 16) % 120) + 1;
+    made_t *entry = made_count > 0 ? &made[(dice >> 24) % made_count] : NULL;
+    uint64_t id = 0;
+    char amount[16];
+    bool enough = members[i].balance >= n;
 
     switch ((dice >> 40) % 9) {
     case 0:
@@ -315,7 +326,8 @@ static void one_step(uint64_t seed, int step)
         note_entry(id, i, ENTRY_ADJUST, n);
         break;
     case 5:
-        expect(enough && i != j, run(ask_transfer(members[i].account, members[j].account, n), &id), seed, step);
+        expect(enough && i != j, run(ask_transfer(members[i].account, members[j].account, n), &id),
+               seed, step);
         if (enough && i != j) {
             members[i].balance -= n;
             members[j].balance += n;
@@ -325,9 +337,9 @@ static void one_step(uint64_t seed, int step)
     case 7: {
         if (entry == NULL)
             break;
-        uint8_t  type = (uint8_t)(ENTRY_EARN + (dice >> 52) % 3);
+        uint8_t type = (uint8_t)(ENTRY_EARN + (dice >> 52) % 3);
         points_t change = delta_of(type, n) - entry->delta;
-        bool     fits = members[entry->member].balance + change >= 0;
+        bool fits = members[entry->member].balance + change >= 0;
         expect(fits, run(ask_edit(entry->id, type, n), &id), seed, step);
         if (fits) {
             members[entry->member].balance += change;
@@ -353,7 +365,7 @@ static void one_step(uint64_t seed, int step)
 static void random_sequence(uint64_t seed)
 {
     world_config_t config = {.seed = seed, .nodes = 1, .partitions = 3};
-    points_t       earned[MEMBERS], redeemed[MEMBERS];
+    points_t earned[MEMBERS], redeemed[MEMBERS];
 
     tear_down();
     world = world_new(&config);
@@ -376,16 +388,18 @@ static void random_sequence(uint64_t seed)
     }
     for (unsigned i = 0; i < MEMBERS; i++) {
         account_t row;
-        points_t  sum = 0;
-        err_t     err = {0};
+        points_t sum = 0;
+        err_t err = {0};
         world_account(world, members[i].account, &row);
         read_entries(world, members[i].account, &sum);
-        cr_assert_eq(row.available, members[i].balance, "seed %llu: %lld, expected %lld", (unsigned long long)seed,
-                     (long long)row.available, (long long)members[i].balance);
+        cr_assert_eq(row.available, members[i].balance, "seed %llu: %lld, expected %lld",
+                     (unsigned long long)seed, (long long)row.available,
+                     (long long)members[i].balance);
         cr_assert_eq(sum, row.available, "seed %llu", (unsigned long long)seed);
         cr_assert_eq(row.earned, earned[i], "seed %llu", (unsigned long long)seed);
         cr_assert_eq(row.redeemed, redeemed[i], "seed %llu", (unsigned long long)seed);
-        cr_assert(world_books_hold(world, members[i].account, &err), "seed %llu: %s", (unsigned long long)seed, err.text);
+        cr_assert(world_books_hold(world, members[i].account, &err), "seed %llu: %s",
+                  (unsigned long long)seed, err.text);
     }
     expect_counters();
 }
@@ -399,7 +413,7 @@ Test(ledger, random_sequences_with_restarts_match_a_model)
 Test(ledger, many_lots_with_burns_across_the_border_match_their_sum)
 {
     points_t balance = 0;
-    err_t    err = {0};
+    err_t err = {0};
 
     for (int round = 0; round < 12; round++) {
         uint64_t burn = 0;

@@ -5,17 +5,18 @@
 #include <stdio.h>
 
 static partition_t *partition;
-static store_t     *store;
+static store_t *store;
 static catalogue_t *catalogue;
 static row_cache_t *cache;
-static account_t    account;
+static account_t account;
 
 static void set_up(void)
 {
     store = store_memory_new();
     catalogue = catalogue_new();
     cache = row_cache_new(16, 1024 * 1024);
-    partition_config_t config = {.number = 0, .partitions = 1, .store = store, .catalogue = catalogue, .cache = cache};
+    partition_config_t config = {
+        .number = 0, .partitions = 1, .store = store, .catalogue = catalogue, .cache = cache};
     partition = partition_new(&config);
     cr_assert_eq(partition_load(partition, &(position_t){0}, false, NULL), ERR_NONE);
     account = (account_t){.id = 77};
@@ -44,7 +45,11 @@ static void commit(void)
 
 static void add(uint64_t id, points_t points, int64_t activated_us, int64_t expires_us)
 {
-    lot_t lot = {.id = id, .original = points, .active = points, .activated_us = activated_us, .expires_us = expires_us};
+    lot_t lot = {.id = id,
+                 .original = points,
+                 .active = points,
+                 .activated_us = activated_us,
+                 .expires_us = expires_us};
 
     cr_assert_eq(lots_add(partition, &account, &lot, NULL), ERR_NONE);
     account.available += points;
@@ -145,7 +150,8 @@ Test(lots, more_than_an_entry_may_name_are_refused)
 
     for (uint64_t i = 0; i < ENTRY_ALLOCATIONS_MAX + 1; i++)
         add(1 + i, 1, (int64_t)i, 0);
-    cr_assert_eq(lots_take(partition, &account, ENTRY_ALLOCATIONS_MAX + 1, &count, NULL), ERR_OUT_OF_RANGE);
+    cr_assert_eq(lots_take(partition, &account, ENTRY_ALLOCATIONS_MAX + 1, &count, NULL),
+                 ERR_OUT_OF_RANGE);
 }
 
 Test(lots, that_hold_less_than_the_balance_are_noticed)
@@ -212,7 +218,7 @@ Test(lots, get_back_points_in_a_row_of_their_own_too)
     allocation_t behind = {.lot = 90, .points = 4, .original = 10, .activated_us = 89};
     cr_assert_eq(lots_give_back(partition, &account, &behind, &given, NULL), ERR_NONE);
     cr_assert_eq(given, 0); /* it is full */
-    behind.lot = 500; /* used up long ago */
+    behind.lot = 500;       /* used up long ago */
     behind.activated_us = 95;
     cr_assert_eq(lots_give_back(partition, &account, &behind, &given, NULL), ERR_NONE);
     cr_assert_eq(given, 4);
@@ -228,12 +234,13 @@ Test(lots, get_back_points_in_a_row_of_their_own_too)
 
 #define MODEL_LOTS 600
 
-static lot_t    model[MODEL_LOTS];
+static lot_t model[MODEL_LOTS];
 static uint32_t model_count;
 
 static bool goes_before(const lot_t *a, const lot_t *b)
 {
-    int64_t x = a->expires_us ? a->expires_us : INT64_MAX, y = b->expires_us ? b->expires_us : INT64_MAX;
+    int64_t x = a->expires_us ? a->expires_us : INT64_MAX,
+            y = b->expires_us ? b->expires_us : INT64_MAX;
     if (x != y)
         return x < y;
     return a->activated_us != b->activated_us ? a->activated_us < b->activated_us : a->id < b->id;
@@ -275,9 +282,10 @@ static void random_sequence(uint64_t seed)
         wanted = wanted > account.available ? account.available : wanted;
         uint32_t count = take(wanted), used = 0;
         for (uint32_t i = 0; i < count; i++) {
-            lot_t   *lot = &model[used];
+            lot_t *lot = &model[used];
             points_t part = lot->active < wanted ? lot->active : wanted;
-            cr_assert_eq(partition->allocations[i].lot, lot->id, "seed %llu step %d", (unsigned long long)seed, step);
+            cr_assert_eq(partition->allocations[i].lot, lot->id, "seed %llu step %d",
+                         (unsigned long long)seed, step);
             cr_assert_eq(partition->allocations[i].points, part);
             lot->active -= part;
             wanted -= part;

@@ -1,4 +1,5 @@
-/* test_render.c - golden tests: every byte of the frozen renderers. A change here breaks replays of the past. */
+/* test_render.c - golden tests: every byte of the frozen renderers. A change here breaks replays of
+ * the past. */
 #include "http/exchange.h"
 
 #include <criterion/criterion.h>

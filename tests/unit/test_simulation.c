@@ -9,7 +9,7 @@ Test(simulation, the_same_seed_gives_the_same_life_bit_for_bit)
 {
     for (uint64_t seed = 1000; seed < 1004; seed++) {
         simulation_report_t first, second;
-        err_t               err;
+        err_t err;
         cr_assert(simulation_run(seed, &first, &err), "%s", err.text);
         cr_assert(simulation_run(seed, &second, &err), "%s", err.text);
         cr_assert_eq(first.digest, second.digest);
@@ -21,7 +21,7 @@ Test(simulation, the_same_seed_gives_the_same_life_bit_for_bit)
 Test(simulation, different_seeds_give_different_lives)
 {
     simulation_report_t first, second;
-    err_t               err;
+    err_t err;
 
     cr_assert(simulation_run(1, &first, &err), "%s", err.text);
     cr_assert(simulation_run(2, &second, &err), "%s", err.text);

@@ -24,15 +24,18 @@ static void set_up(void)
     far = world_enrol(world, &far_customer, program, 0);
 }
 
-static void tear_down(void) { world_destroy(&world); }
+static void tear_down(void)
+{
+    world_destroy(&world);
+}
 
 TestSuite(transfer, .init = set_up, .fini = tear_down, .timeout = 60);
 
 static void expect_books(void)
 {
     const uint64_t accounts[] = {giver, near, far};
-    account_t      row;
-    err_t          err = {0};
+    account_t row;
+    err_t err = {0};
 
     for (size_t i = 0; i < COUNT_OF(accounts); i++) {
         cr_assert(world_books_hold(world, accounts[i], &err), "%s", err.text);
@@ -48,7 +51,7 @@ Test(transfer, moves_points_and_names_both_entries)
     ask_done(world, ask_earn(giver, "100"));
     for (size_t i = 0; i < COUNT_OF(receivers); i++) {
         result_t result;
-        entry_t  out, in;
+        entry_t out, in;
         buffer_t bytes;
         cr_assert_eq(ask(world, ask_transfer(giver, receivers[i], 30), &result, NULL), ERR_NONE);
         cr_assert_eq(result.status, 200);
@@ -200,7 +203,7 @@ Test(transfer, reversed_when_refused_restores_the_lots_exactly)
 Test(transfer, that_comes_back_still_fits_when_the_giver_has_earned_in_the_meantime)
 {
     account_t row;
-    err_t     err;
+    err_t err;
     command_t set = {.kind = COMMAND_EDIT_ACCOUNT,
                      .account = giver,
                      .set = SET_BALANCE,
@@ -245,8 +248,8 @@ Test(transfer, of_many_lots_arrives_as_many)
 
 Test(transfer, answers_504_when_it_does_not_end_in_time_and_ends_all_the_same)
 {
-    err_t     err;
-    result_t  result;
+    err_t err;
+    result_t result;
     command_t command = ask_transfer(giver, far, 10);
 
     ask_done(world, ask_earn(giver, "100"));
@@ -266,11 +269,11 @@ Test(transfer, answers_504_when_it_does_not_end_in_time_and_ends_all_the_same)
 
 Test(transfer, E_6_6a_each_part_keeps_its_expiry)
 {
-    account_t      row, before;
-    uint8_t        key[BATCH_KEY_BYTES_MAX];
-    buffer_t       batch, value;
+    account_t row, before;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    buffer_t batch, value;
     const uint64_t receivers[] = {near, far};
-    const int64_t  expiry_us = INT64_C(1802736000000000); /* 2027-02-16 */
+    const int64_t expiry_us = INT64_C(1802736000000000); /* 2027-02-16 */
 
     for (int i = 0; i < 3; i++)
         ask_done(world, ask_earn(giver, "100"));
@@ -281,7 +284,8 @@ Test(transfer, E_6_6a_each_part_keeps_its_expiry)
     buffer_init(&batch, 64 * 1024);
     buffer_init(&value, 64 * 1024);
     account_encode(&before, &value);
-    batch_put(&batch, FAMILY_STATE, key, key_account(key, 0, &before.customer, program), value.bytes, value.size);
+    batch_put(&batch, FAMILY_STATE, key, key_account(key, 0, &before.customer, program),
+              value.bytes, value.size);
     batch_part_t part = {batch.bytes, batch.size};
     cr_assert_eq(store_write(world_store(world, 0), &part, 1, true, NULL), ERR_NONE);
     buffer_free(&batch);
@@ -298,5 +302,31 @@ Test(transfer, E_6_6a_each_part_keeps_its_expiry)
     cr_assert_eq(row.lot_count, 2); /* a part of the first lot and a part of the second */
     cr_assert_eq(row.lots[1].active, 40);
     cr_assert_eq(row.lots[1].expires_us, expiry_us + 1);
+    expect_books();
+}
+
+Test(transfer, of_as_many_lots_as_an_entry_may_name_fits_into_the_log_behind_any_other_command)
+{
+    static char metadata[3000];
+    size_t ticket = 0;
+    err_t err;
+
+    memset(metadata, 'x', sizeof metadata);
+    for (int i = 0; i < ENTRY_ALLOCATIONS_MAX; i++)
+        ticket = ask_later(world, ask_earn(giver, "4000000000000"));
+    while (!world_answer(world, ticket, &err, NULL))
+        world_step(world);
+    const points_t all = read_balance(world, giver);
+    uuid16_t neighbour = customer_in(world, 0, 5000);
+    command_t fill = ask_earn(world_enrol(world, &neighbour, program, 0), "1");
+    fill.metadata = (text_t){metadata, sizeof metadata};
+    for (int filling = 0; filling < 24; filling++) {
+        uint64_t there = filling % 2 == 0 ? near : far;
+        for (int i = 0; i < filling; i++)
+            (void)ask_later(world, fill);
+        ask_done(world, ask_transfer(giver, there, all));
+        ask_done(world, ask_transfer(there, giver, all));
+    }
+    cr_assert_eq(read_balance(world, giver), all);
     expect_books();
 }
