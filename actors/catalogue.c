@@ -12,34 +12,34 @@
 /* One version of one definition; older versions hang behind it, for partitions that still decide under them. */
 typedef struct definition {
     struct definition *older; /* owned */
-    uint64_t           version;
-    bool               deleted;
-    char              *json; /* owned */
-    size_t             json_bytes;
+    uint64_t version;
+    bool deleted;
+    char *json; /* owned */
+    size_t json_bytes;
     union {
         program_t program;
-        tier_t    tier;
-        user_t    user;
+        tier_t tier;
+        user_t user;
     } as;
 } definition_t;
 
 typedef struct {
     uint32_t *ids; /* owned */
-    uint32_t  count, capacity;
+    uint32_t count, capacity;
 } id_list_t;
 
 typedef struct {
     definition_t **by_id; /* owned; index = id */
-    uint32_t       capacity;
-    uint32_t       count; /* highest id + 1 */
+    uint32_t capacity;
+    uint32_t count; /* highest id + 1 */
 } table_t;
 
 struct catalogue {
     pthread_rwlock_t lock; /* protects all below */
-    uint64_t         version;
-    table_t          tables[RESOURCE__END];
-    id_list_t       *tiers_of; /* owned; index = program id */
-    uint32_t         tiers_of_capacity;
+    uint64_t version;
+    table_t tables[RESOURCE__END];
+    id_list_t *tiers_of; /* owned; index = program id */
+    uint32_t tiers_of_capacity;
 };
 
 static errcode_t decode(uint8_t resource, uint32_t id, definition_t *out, err_t *err);
@@ -106,11 +106,13 @@ static void note_tier(catalogue_t *self, uint32_t program, uint32_t tier)
     list->ids[list->count++] = tier;
 }
 
-errcode_t catalogue_put(catalogue_t *self, uint64_t version, uint8_t resource, uint32_t id, bool deleted, text_t json,
-                        err_t *err)
+errcode_t catalogue_put(catalogue_t *self, uint64_t version, uint8_t resource, uint32_t id,
+                        bool deleted, text_t json, err_t *err)
 {
-    if (resource == RESOURCE_NONE || resource >= RESOURCE__END || id == 0 || id >= DEFINITION_ID_MAX)
-        return err_set(err, ERR_CORRUPT, "definition %u of kind %u is not known to this version", id, resource);
+    if (resource == RESOURCE_NONE || resource >= RESOURCE__END || id == 0 ||
+        id >= DEFINITION_ID_MAX)
+        return err_set(err, ERR_CORRUPT, "definition %u of kind %u is not known to this version",
+                       id, resource);
     definition_t *fresh = memory_zalloc(sizeof *fresh);
     fresh->version = version;
     fresh->deleted = deleted;
@@ -156,7 +158,8 @@ uint64_t catalogue_version(const catalogue_t *self)
 }
 
 /* Caller holds the lock. */
-static const definition_t *present(const catalogue_t *self, uint64_t version, uint8_t resource, uint32_t id)
+static const definition_t *present(const catalogue_t *self, uint64_t version, uint8_t resource,
+                                   uint32_t id)
 {
     const table_t *table = &self->tables[resource];
     if (id >= table->count)
@@ -167,7 +170,8 @@ static const definition_t *present(const catalogue_t *self, uint64_t version, ui
     return definition == NULL || definition->deleted ? NULL : definition;
 }
 
-static const definition_t *find(const catalogue_t *self, uint64_t version, uint8_t resource, uint32_t id)
+static const definition_t *find(const catalogue_t *self, uint64_t version, uint8_t resource,
+                                uint32_t id)
 {
     pthread_rwlock_t *lock = (pthread_rwlock_t *)&self->lock;
     pthread_rwlock_rdlock(lock);
@@ -197,12 +201,12 @@ const user_t *catalogue_user(const catalogue_t *self, uint64_t version, uint32_t
 const user_t *catalogue_user_by_name(const catalogue_t *self, const char *username, size_t bytes)
 {
     pthread_rwlock_t *lock = (pthread_rwlock_t *)&self->lock;
-    const user_t     *found = NULL;
+    const user_t *found = NULL;
     pthread_rwlock_rdlock(lock);
     for (uint32_t id = 1; id < self->tables[RESOURCE_USER].count && found == NULL; id++) {
         const definition_t *definition = present(self, CATALOGUE_NEWEST, RESOURCE_USER, id);
-        if (definition != NULL && strlen(definition->as.user.username) == bytes
-            && memcmp(definition->as.user.username, username, bytes) == 0)
+        if (definition != NULL && strlen(definition->as.user.username) == bytes &&
+            memcmp(definition->as.user.username, username, bytes) == 0)
             found = &definition->as.user;
     }
     pthread_rwlock_unlock(lock);
@@ -221,10 +225,11 @@ static int tier_order(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-size_t catalogue_tiers(const catalogue_t *self, uint64_t version, uint32_t program, const tier_t **out, size_t max)
+size_t catalogue_tiers(const catalogue_t *self, uint64_t version, uint32_t program,
+                       const tier_t **out, size_t max)
 {
     pthread_rwlock_t *lock = (pthread_rwlock_t *)&self->lock;
-    size_t            count = 0;
+    size_t count = 0;
     pthread_rwlock_rdlock(lock);
     if (program < self->tiers_of_capacity) {
         const id_list_t *list = &self->tiers_of[program];
@@ -239,10 +244,11 @@ size_t catalogue_tiers(const catalogue_t *self, uint64_t version, uint32_t progr
     return count;
 }
 
-const tier_t *catalogue_tier_for(const catalogue_t *self, uint64_t version, uint32_t program, points_t value)
+const tier_t *catalogue_tier_for(const catalogue_t *self, uint64_t version, uint32_t program,
+                                 points_t value)
 {
     pthread_rwlock_t *lock = (pthread_rwlock_t *)&self->lock;
-    const tier_t     *best = NULL;
+    const tier_t *best = NULL;
     pthread_rwlock_rdlock(lock);
     if (program < self->tiers_of_capacity) {
         const id_list_t *list = &self->tiers_of[program];
@@ -253,8 +259,8 @@ const tier_t *catalogue_tier_for(const catalogue_t *self, uint64_t version, uint
             const tier_t *tier = &definition->as.tier;
             if (tier->min_points > value)
                 continue;
-            if (best == NULL || tier->min_points > best->min_points
-                || (tier->min_points == best->min_points && tier->priority > best->priority))
+            if (best == NULL || tier->min_points > best->min_points ||
+                (tier->min_points == best->min_points && tier->priority > best->priority))
                 best = tier;
         }
     }
@@ -262,10 +268,11 @@ const tier_t *catalogue_tier_for(const catalogue_t *self, uint64_t version, uint
     return best;
 }
 
-bool catalogue_json(const catalogue_t *self, uint64_t version, uint8_t resource, uint32_t id, buffer_t *out,
-                    uint64_t *changed_at_version)
+bool catalogue_json(const catalogue_t *self, uint64_t version, uint8_t resource, uint32_t id,
+                    buffer_t *out, uint64_t *changed_at_version)
 {
-    const definition_t *definition = resource < RESOURCE__END ? find(self, version, resource, id) : NULL;
+    const definition_t *definition =
+        resource < RESOURCE__END ? find(self, version, resource, id) : NULL;
     if (definition == NULL)
         return false;
     buffer_append(out, definition->json, definition->json_bytes);
@@ -274,10 +281,11 @@ bool catalogue_json(const catalogue_t *self, uint64_t version, uint8_t resource,
     return true;
 }
 
-size_t catalogue_ids(const catalogue_t *self, uint64_t version, uint8_t resource, uint32_t *out, size_t max)
+size_t catalogue_ids(const catalogue_t *self, uint64_t version, uint8_t resource, uint32_t *out,
+                     size_t max)
 {
     pthread_rwlock_t *lock = (pthread_rwlock_t *)&self->lock;
-    size_t            count = 0;
+    size_t count = 0;
     pthread_rwlock_rdlock(lock);
     for (uint32_t id = 1; resource < RESOURCE__END && id < self->tables[resource].count; id++) {
         if (present(self, version, resource, id) == NULL)
@@ -314,8 +322,8 @@ static void copy_text(char *out, size_t size, const json_t *value)
 static int64_t integer_of(const json_t *value, int64_t otherwise)
 {
     decimal_t number;
-    if (value == NULL || (value->type != JSON_NUMBER && value->type != JSON_STRING)
-        || decimal_parse(&number, value->text, value->text_bytes, 19, 0, true, NULL) != ERR_NONE)
+    if (value == NULL || (value->type != JSON_NUMBER && value->type != JSON_STRING) ||
+        decimal_parse(&number, value->text, value->text_bytes, 19, 0, true, NULL) != ERR_NONE)
         return otherwise;
     return (int64_t)number.value;
 }
@@ -323,8 +331,8 @@ static int64_t integer_of(const json_t *value, int64_t otherwise)
 static int64_t ppm_of(const json_t *value, int64_t otherwise)
 {
     decimal_t number;
-    if (value == NULL || (value->type != JSON_NUMBER && value->type != JSON_STRING)
-        || decimal_parse(&number, value->text, value->text_bytes, 18, 6, true, NULL) != ERR_NONE)
+    if (value == NULL || (value->type != JSON_NUMBER && value->type != JSON_STRING) ||
+        decimal_parse(&number, value->text, value->text_bytes, 18, 6, true, NULL) != ERR_NONE)
         return otherwise;
     return (int64_t)number.value;
 }
@@ -337,8 +345,8 @@ static bool truth_of(const json_t *value, bool otherwise)
 static int64_t instant_of(const json_t *value, int64_t otherwise)
 {
     int64_t at_us;
-    if (value == NULL || value->type != JSON_STRING
-        || instant_parse(&at_us, value->text, value->text_bytes, true, NULL) != ERR_NONE)
+    if (value == NULL || value->type != JSON_STRING ||
+        instant_parse(&at_us, value->text, value->text_bytes, true, NULL) != ERR_NONE)
         return otherwise;
     return at_us;
 }
@@ -346,7 +354,7 @@ static int64_t instant_of(const json_t *value, int64_t otherwise)
 static errcode_t decode_program(program_t *out, uint32_t id, const json_t *json, err_t *err)
 {
     const json_t *mode = json_member(json, "multiplier_mode");
-    char          zone[65];
+    char zone[65];
 
     out->id = id;
     out->active = truth_of(json_member(json, "is_active"), true);
@@ -373,7 +381,7 @@ static void decode_tier(tier_t *out, uint32_t id, const json_t *json)
 static void decode_user(user_t *out, uint32_t id, const json_t *json)
 {
     const json_t *permissions = json_member(json, "permissions");
-    size_t        used = 0;
+    size_t used = 0;
 
     out->id = id;
     out->active = truth_of(json_member(json, "is_active"), true);
@@ -405,17 +413,10 @@ static errcode_t decode(uint8_t resource, uint32_t id, definition_t *out, err_t 
         rc = err_set(err, ERR_CORRUPT, "definition %u is not a JSON object", id);
     if (rc == ERR_NONE) {
         switch (resource) {
-        case RESOURCE_PROGRAM:
-            rc = decode_program(&out->as.program, id, json, err);
-            break;
-        case RESOURCE_TIER:
-            decode_tier(&out->as.tier, id, json);
-            break;
-        case RESOURCE_USER:
-            decode_user(&out->as.user, id, json);
-            break;
-        default:
-            INVARIANT(!"resource was checked by catalogue_put");
+        case RESOURCE_PROGRAM: rc = decode_program(&out->as.program, id, json, err); break;
+        case RESOURCE_TIER: decode_tier(&out->as.tier, id, json); break;
+        case RESOURCE_USER: decode_user(&out->as.user, id, json); break;
+        default: INVARIANT(!"resource was checked by catalogue_put");
         }
     }
     arena_free(&arena);

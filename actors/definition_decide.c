@@ -10,20 +10,22 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-#define CHANGES_BYTES_MAX (96u * 1024) /* twice in a record, with the command and the answer beside it */
+#define CHANGES_BYTES_MAX \
+    (96u * 1024) /* twice in a record, with the command and the answer beside it */
 
 /* ---- what is defined now: committed content, then the changes of this round ---- */
 
 static bool view_json(void *state, uint8_t resource, uint32_t id, arena_t *arena, text_t *out)
 {
     partition_t *self = state;
-    uint8_t      key[BATCH_KEY_BYTES_MAX];
-    bool         found = false;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    bool found = false;
 
     buffer_reset(&self->keys_row);
-    if (partition_get(self, FAMILY_STATE, key, key_definition(key, self->config.number, resource, id), &self->keys_row,
-                      &found, NULL) != ERR_NONE
-        || !found)
+    if (partition_get(self, FAMILY_STATE, key,
+                      key_definition(key, self->config.number, resource, id), &self->keys_row,
+                      &found, NULL) != ERR_NONE ||
+        !found)
         return false;
     out->bytes = arena_copy(arena, (const char *)self->keys_row.bytes, self->keys_row.size);
     out->n = self->keys_row.size;
@@ -32,7 +34,7 @@ static bool view_json(void *state, uint8_t resource, uint32_t id, arena_t *arena
 
 typedef struct {
     uint32_t *ids;
-    size_t    count, max;
+    size_t count, max;
 } id_set_t;
 
 static void set_add(id_set_t *set, uint32_t id)
@@ -61,9 +63,9 @@ static void set_remove(id_set_t *set, uint32_t id)
 
 static uint32_t parent_of(partition_t *self, text_t json)
 {
-    json_t   *root = NULL;
+    json_t *root = NULL;
     decimal_t number = {0};
-    arena_t   arena;
+    arena_t arena;
 
     (void)self;
     arena_init(&arena, 1024 * 1024);
@@ -77,13 +79,15 @@ static uint32_t parent_of(partition_t *self, text_t json)
 }
 
 /* What is committed of a resource: of tiers only those of `parent` unless that is 0. */
-static size_t committed_ids(partition_t *self, uint8_t resource, uint32_t parent, uint32_t *out, size_t max)
+static size_t committed_ids(partition_t *self, uint8_t resource, uint32_t parent, uint32_t *out,
+                            size_t max)
 {
     const tier_t *tiers[DEFINITIONS_TIERS_MAX];
 
     if (resource != RESOURCE_TIER || parent == 0)
         return catalogue_ids(self->config.catalogue, CATALOGUE_NEWEST, resource, out, max);
-    size_t count = catalogue_tiers(self->config.catalogue, CATALOGUE_NEWEST, parent, tiers, COUNT_OF(tiers));
+    size_t count =
+        catalogue_tiers(self->config.catalogue, CATALOGUE_NEWEST, parent, tiers, COUNT_OF(tiers));
     for (size_t i = 0; i < count && i < max; i++)
         out[i] = tiers[i]->id;
     return count;
@@ -98,14 +102,15 @@ static int ascending(const void *a, const void *b)
 static size_t view_ids(void *state, uint8_t resource, uint32_t parent, uint32_t *out, size_t max)
 {
     partition_t *self = state;
-    unpack_t     in = unpack_from(self->changes.bytes, self->changes.size);
-    change_t     change;
-    size_t       committed = committed_ids(self, resource, parent, NULL, 0), changes = 0;
+    unpack_t in = unpack_from(self->changes.bytes, self->changes.size);
+    change_t change;
+    size_t committed = committed_ids(self, resource, parent, NULL, 0), changes = 0;
 
     while (in.at < in.end && change_decode(&change, &in, NULL) == ERR_NONE)
         changes++;
     /* A set of all, even when only their number is asked for: what was changed in this round must not count twice. */
-    id_set_t set = {.ids = memory_alloc((committed + changes + 1) * sizeof *set.ids), .max = committed + changes};
+    id_set_t set = {.ids = memory_alloc((committed + changes + 1) * sizeof *set.ids),
+                    .max = committed + changes};
     set.count = committed_ids(self, resource, parent, set.ids, set.max);
     qsort(set.ids, set.count, sizeof *set.ids, ascending); /* tiers come in order of display */
     in = unpack_from(self->changes.bytes, self->changes.size);
@@ -127,7 +132,7 @@ static size_t view_ids(void *state, uint8_t resource, uint32_t parent, uint32_t 
 static uint32_t view_next_id(void *state, uint8_t resource)
 {
     partition_t *self = state;
-    uint32_t     next = catalogue_next_id(self->config.catalogue, resource);
+    uint32_t next = catalogue_next_id(self->config.catalogue, resource);
     if (self->next_definition[resource] < next)
         self->next_definition[resource] = next;
     return self->next_definition[resource];
@@ -142,12 +147,13 @@ static errcode_t check_version(partition_t *self, const command_t *command, err_
     if (command->id == 0 || command->if_match == 0)
         return ERR_NONE;
     buffer_reset(&self->entry_row);
-    if (!catalogue_json(self->config.catalogue, CATALOGUE_NEWEST, command->resource, command->id, &self->entry_row,
-                        &version))
+    if (!catalogue_json(self->config.catalogue, CATALOGUE_NEWEST, command->resource, command->id,
+                        &self->entry_row, &version))
         return err_set(err, ERR_NOT_FOUND, "Not found.");
     return version == command->if_match
                ? ERR_NONE
-               : err_set(err, ERR_PRECONDITION, "The definition has changed since; its ETag is now \"%" PRIu64 "\".",
+               : err_set(err, ERR_PRECONDITION,
+                         "The definition has changed since; its ETag is now \"%" PRIu64 "\".",
                          version);
 }
 
@@ -170,8 +176,8 @@ static void put_content(partition_t *self, const change_t *change)
 /* Writes one change with the next version. */
 static void write_change(partition_t *self, const definition_change_t *item)
 {
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
-    size_t   key_bytes = key_definition(key, self->config.number, item->resource, item->id);
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    size_t key_bytes = key_definition(key, self->config.number, item->resource, item->id);
     change_t change = {.version = ++self->in_force,
                        .resource = item->resource,
                        .deleted = item->deleted,
@@ -202,17 +208,18 @@ static void tell_partitions(partition_t *self, uint64_t from)
     self->definition_message = self->sending[0].decided.next - 1;
 }
 
-errcode_t decide_definition(partition_t *self, const command_t *command, result_t *result, err_t *err)
+errcode_t decide_definition(partition_t *self, const command_t *command, result_t *result,
+                            err_t *err)
 {
-    definitions_view_t    view = {.json = view_json,
-                                  .ids = view_ids,
-                                  .next_id = view_next_id,
-                                  .state = self,
-                                  .changes_bytes_max = CHANGES_BYTES_MAX};
+    definitions_view_t view = {.json = view_json,
+                               .ids = view_ids,
+                               .next_id = view_next_id,
+                               .state = self,
+                               .changes_bytes_max = CHANGES_BYTES_MAX};
     definitions_outcome_t outcome = {0};
     static const uuid16_t tenant;
-    bool                  known = false;
-    uint64_t              before = self->in_force;
+    bool known = false;
+    uint64_t before = self->in_force;
 
     if (command->body.n > CHANGES_BYTES_MAX)
         return err_set(err, ERR_TOO_LARGE, "A definition may have %u bytes.", CHANGES_BYTES_MAX);
@@ -226,11 +233,13 @@ errcode_t decide_definition(partition_t *self, const command_t *command, result_
         return rc;
     arena_reset(&self->arena);
     rc = command->kind == COMMAND_DEFINE
-             ? definitions_define(&view, command->resource, command->id, command->body, self->now_us, &self->arena,
-                                  &outcome, err)
-             : definitions_undefine(&view, command->resource, command->id, &self->arena, &outcome, err);
+             ? definitions_define(&view, command->resource, command->id, command->body,
+                                  self->now_us, &self->arena, &outcome, err)
+             : definitions_undefine(&view, command->resource, command->id, &self->arena, &outcome,
+                                    err);
     if (rc == ERR_NONE && outcome.wire.n > CHANGES_BYTES_MAX)
-        rc = err_set(err, ERR_TOO_LARGE, "A program and its tiers may have %u bytes in one answer.", CHANGES_BYTES_MAX);
+        rc = err_set(err, ERR_TOO_LARGE, "A program and its tiers may have %u bytes in one answer.",
+                     CHANGES_BYTES_MAX);
     if (rc != ERR_NONE)
         return rc;
     for (uint32_t i = 0; i < outcome.count; i++)
@@ -239,11 +248,14 @@ errcode_t decide_definition(partition_t *self, const command_t *command, result_
         put_in_force(self);
         tell_partitions(self, before + 1);
     }
-    *result = (result_t){.status = command->kind == COMMAND_UNDEFINE ? 204 : command->id == 0 ? 201 : 200,
-                         .renderer = command->kind == COMMAND_UNDEFINE ? RENDER_NONE : RENDER_JSON_1,
-                         .json = outcome.wire,
-                         .version = before + 1,
-                         .recorded_us = self->now_us};
+    *result =
+        (result_t){.status = command->kind == COMMAND_UNDEFINE ? 204
+                             : command->id == 0                ? 201
+                                                               : 200,
+                   .renderer = command->kind == COMMAND_UNDEFINE ? RENDER_NONE : RENDER_JSON_1,
+                   .json = outcome.wire,
+                   .version = before + 1,
+                   .recorded_us = self->now_us};
     self->account = (account_t){.id = 0};
     key_store(self, command, &self->account, result, 0);
     return ERR_NONE;
@@ -261,12 +273,12 @@ errcode_t decide_changes(partition_t *self, text_t body, err_t *err)
         change_t change;
         rc = change_decode(&change, &in, err);
         if (rc == ERR_NONE && change.version != self->in_force + 1)
-            rc = err_set(err, ERR_CORRUPT, "catalogue version %" PRIu64 " follows %" PRIu64, change.version,
-                         self->in_force);
+            rc = err_set(err, ERR_CORRUPT, "catalogue version %" PRIu64 " follows %" PRIu64,
+                         change.version, self->in_force);
         /* Content is the same for everybody and never changes: the node may know it before this record is committed. */
         if (rc == ERR_NONE)
-            rc = catalogue_put(self->config.catalogue, change.version, change.resource, change.id, change.deleted,
-                               change.json, err);
+            rc = catalogue_put(self->config.catalogue, change.version, change.resource, change.id,
+                               change.deleted, change.json, err);
         if (rc != ERR_NONE) {
             self->in_force = before; /* nothing of this message holds */
             return rc;

@@ -19,15 +19,20 @@ static void answer_entry(partition_t *self, const entry_t *entry, uint16_t statu
     result->row = (text_t){(const char *)self->entry_row.bytes, self->entry_row.size};
 }
 
-static points_t signed_delta(uint8_t type, points_t amount) { return type == ENTRY_REDEEM ? -amount : amount; }
+static points_t signed_delta(uint8_t type, points_t amount)
+{
+    return type == ENTRY_REDEEM ? -amount : amount;
+}
 
 static errcode_t check_amount(uint8_t type, points_t amount, err_t *err)
 {
     if (type == ENTRY_ADJUST ? amount == 0 : amount <= 0)
-        return err_field(err, ERR_INVALID, "amount", type == ENTRY_ADJUST ? "An adjustment must not be zero."
-                                                                          : "Ensure this value is greater than 0.");
+        return err_field(err, ERR_INVALID, "amount",
+                         type == ENTRY_ADJUST ? "An adjustment must not be zero."
+                                              : "Ensure this value is greater than 0.");
     if (amount > POINTS_MAX || amount < -POINTS_MAX)
-        return err_field(err, ERR_INVALID, "amount", "At most %" PRId64 " points in one entry.", POINTS_MAX);
+        return err_field(err, ERR_INVALID, "amount", "At most %" PRId64 " points in one entry.",
+                         POINTS_MAX);
     return ERR_NONE;
 }
 
@@ -36,9 +41,11 @@ static void check_range(partition_t *self, points_t delta, result_t *result)
 {
     points_t available = self->account.available, room = account_room(&self->account);
     if (delta < 0 && available < -delta)
-        refuse(self, result, ERR_OVERDRAW, "The balance of %" PRId64 " would fall below zero.", available);
+        refuse(self, result, ERR_OVERDRAW, "The balance of %" PRId64 " would fall below zero.",
+               available);
     else if (delta > 0 && delta > room)
-        refuse(self, result, ERR_OUT_OF_RANGE, "The balance would not fit: at most %" PRId64 " points.", POINTS_MAX);
+        refuse(self, result, ERR_OUT_OF_RANGE,
+               "The balance would not fit: at most %" PRId64 " points.", POINTS_MAX);
 }
 
 static void count_lifetime(account_t *account, uint8_t type, points_t delta)
@@ -49,18 +56,20 @@ static void count_lifetime(account_t *account, uint8_t type, points_t delta)
         account->redeemed -= delta;
 }
 
-errcode_t decide_post_entry(partition_t *self, const command_t *command, result_t *result, err_t *err)
+errcode_t decide_post_entry(partition_t *self, const command_t *command, result_t *result,
+                            err_t *err)
 {
     account_t *account = &self->account;
-    uint8_t    type = command->entry_type;
-    entry_t    entry = {.type = type,
-                        .actor = command->actor,
-                        .description = command->description,
-                        .metadata = command->metadata,
-                        .reference = command->reference};
+    uint8_t type = command->entry_type;
+    entry_t entry = {.type = type,
+                     .actor = command->actor,
+                     .description = command->description,
+                     .metadata = command->metadata,
+                     .reference = command->reference};
 
     if (type != ENTRY_EARN && type != ENTRY_REDEEM && type != ENTRY_ADJUST)
-        return err_field(err, ERR_INVALID, "transaction_type", "Only earn, redeem and adjust can be created.");
+        return err_field(err, ERR_INVALID, "transaction_type",
+                         "Only earn, redeem and adjust can be created.");
     errcode_t rc = check_amount(type, command->points, err);
     if (rc != ERR_NONE)
         return rc;
@@ -74,7 +83,8 @@ errcode_t decide_post_entry(partition_t *self, const command_t *command, result_
         return ERR_NONE;
     entry.amount = command->points;
     entry.delta = entry.posted = delta;
-    rc = delta > 0 ? open_lot(self, account, &entry, delta, err) : take_lots(self, account, &entry, 0, -delta, err);
+    rc = delta > 0 ? open_lot(self, account, &entry, delta, err)
+                   : take_lots(self, account, &entry, 0, -delta, err);
     if (rc != ERR_NONE)
         return rc;
     ledger_post(self, account, &entry);
@@ -90,46 +100,51 @@ errcode_t decide_post_entry(partition_t *self, const command_t *command, result_
 static errcode_t load_entry(partition_t *self, const command_t *command, entry_t *entry, err_t *err)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    bool    found = false;
+    bool found = false;
 
     buffer_reset(&self->keys_row);
-    errcode_t rc = partition_get(self, FAMILY_ENTRY, key, key_entry(key, self->config.number, id_sequence(command->entry)),
+    errcode_t rc = partition_get(self, FAMILY_ENTRY, key,
+                                 key_entry(key, self->config.number, id_sequence(command->entry)),
                                  &self->keys_row, &found, err);
     if (rc == ERR_NONE)
         rc = found ? entry_decode(entry, self->keys_row.bytes, self->keys_row.size, err)
                    : err_set(err, ERR_NOT_FOUND, "Not found.");
     if (rc == ERR_NONE && command->if_match != 0 && command->if_match != entry->version)
-        rc = err_set(err, ERR_PRECONDITION, "The entry has changed since; its ETag is now \"%" PRIu64 "\".",
+        rc = err_set(err, ERR_PRECONDITION,
+                     "The entry has changed since; its ETag is now \"%" PRIu64 "\".",
                      entry->version);
     return rc;
 }
 
 /* Moves lots and balance by `difference` through a hidden entry that belongs to `of`. */
-static errcode_t post_hidden(partition_t *self, const entry_t *of, points_t difference, bool is_reversal,
-                             const command_t *command, err_t *err)
+static errcode_t post_hidden(partition_t *self, const entry_t *of, points_t difference,
+                             bool is_reversal, const command_t *command, err_t *err)
 {
-    account_t   *account = &self->account;
-    entry_t      entry = {.type = is_reversal ? ENTRY_REVERSAL : ENTRY_ADJUST,
-                          .hidden = true,
-                          .amount = difference,
-                          .delta = is_reversal ? difference : 0, /* the edited row shows the whole delta already */
-                          .posted = difference,
-                          .related = of->id,
-                          .actor = command->actor};
-    errcode_t    rc = ERR_NONE;
-    points_t     left = difference;
+    account_t *account = &self->account;
+    entry_t entry = {.type = is_reversal ? ENTRY_REVERSAL : ENTRY_ADJUST,
+                     .hidden = true,
+                     .amount = difference,
+                     .delta = is_reversal ? difference
+                                          : 0, /* the edited row shows the whole delta already */
+                     .posted = difference,
+                     .related = of->id,
+                     .actor = command->actor};
+    errcode_t rc = ERR_NONE;
+    points_t left = difference;
 
     if (difference < 0) {
         rc = take_lots(self, account, &entry, of->id, -difference, err);
     } else {
         /* A refund gives points back to the lots that the entry took them from, less what an earlier edit gave. */
         points_t given_before = -of->posted - (of->delta < 0 ? -of->delta : 0);
-        int count = of->posted < 0 ? entry_allocations(of, self->allocations, ENTRY_ALLOCATIONS_MAX) : 0;
+        int count =
+            of->posted < 0 ? entry_allocations(of, self->allocations, ENTRY_ALLOCATIONS_MAX) : 0;
         if (count < 0)
-            return err_set(err, ERR_CORRUPT, "the allocation of entry %" PRIu64 " cannot be read", of->id);
+            return err_set(err, ERR_CORRUPT, "the allocation of entry %" PRIu64 " cannot be read",
+                           of->id);
         for (int i = 0; i < count && left > 0 && rc == ERR_NONE; i++) {
             allocation_t part = self->allocations[i];
-            points_t     skipped = part.points < given_before ? part.points : given_before, given = 0;
+            points_t skipped = part.points < given_before ? part.points : given_before, given = 0;
             given_before -= skipped > 0 ? skipped : 0;
             part.points -= skipped > 0 ? skipped : 0;
             part.points = part.points < left ? part.points : left;
@@ -144,12 +159,16 @@ static errcode_t post_hidden(partition_t *self, const entry_t *of, points_t diff
     return rc;
 }
 
-static bool is_editable(uint8_t type) { return type == ENTRY_EARN || type == ENTRY_REDEEM || type == ENTRY_ADJUST; }
+static bool is_editable(uint8_t type)
+{
+    return type == ENTRY_EARN || type == ENTRY_REDEEM || type == ENTRY_ADJUST;
+}
 
-errcode_t decide_edit_entry(partition_t *self, const command_t *command, result_t *result, err_t *err)
+errcode_t decide_edit_entry(partition_t *self, const command_t *command, result_t *result,
+                            err_t *err)
 {
     account_t *account = &self->account;
-    entry_t    before;
+    entry_t before;
 
     errcode_t rc = load_entry(self, command, &before, err);
     if (rc != ERR_NONE)
@@ -194,10 +213,11 @@ errcode_t decide_edit_entry(partition_t *self, const command_t *command, result_
     return ERR_NONE;
 }
 
-errcode_t decide_delete_entry(partition_t *self, const command_t *command, result_t *result, err_t *err)
+errcode_t decide_delete_entry(partition_t *self, const command_t *command, result_t *result,
+                              err_t *err)
 {
     account_t *account = &self->account;
-    entry_t    before;
+    entry_t before;
 
     errcode_t rc = load_entry(self, command, &before, err);
     if (rc != ERR_NONE)

@@ -11,7 +11,7 @@
 static counting_t *counting_of(partition_t *self, uint32_t program, uint8_t type, uint32_t day)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    size_t  key_bytes = key_counter(key, self->config.number, program, type, day);
+    size_t key_bytes = key_counter(key, self->config.number, program, type, day);
 
     INVARIANT(self->counting_count < COUNTING_PLACES / 2);
     for (uint32_t i = (uint32_t)hash64(COUNTER_SEED, key, key_bytes);; i++) {
@@ -22,9 +22,11 @@ static counting_t *counting_of(partition_t *self, uint32_t program, uint8_t type
             continue;
         bool found = false;
         buffer_reset(&self->value);
-        errcode_t rc = partition_get(self, FAMILY_STATE, key, key_bytes, &self->value, &found, NULL);
+        errcode_t rc =
+            partition_get(self, FAMILY_STATE, key, key_bytes, &self->value, &found, NULL);
         *place = (counting_t){.program = program, .type = type, .day = day, .used = true};
-        if (rc != ERR_NONE || (found && counter_decode(&place->value, self->value.bytes, self->value.size, NULL)))
+        if (rc != ERR_NONE ||
+            (found && counter_decode(&place->value, self->value.bytes, self->value.size, NULL)))
             partition_halt(self, "a counter row cannot be read");
         self->counting_count++;
         return place;
@@ -40,13 +42,16 @@ static void write_counters(partition_t *self)
             continue;
         buffer_reset(&self->value);
         counter_encode(&place->value, &self->value);
-        partition_put(self, FAMILY_STATE, key,
-                      key_counter(key, self->config.number, place->program, place->type, place->day), &self->value);
+        partition_put(
+            self, FAMILY_STATE, key,
+            key_counter(key, self->config.number, place->program, place->type, place->day),
+            &self->value);
         place->dirty = false;
     }
 }
 
-void ledger_count(partition_t *self, uint32_t program, uint8_t type, int64_t effective_us, int64_t entries, points_t sum)
+void ledger_count(partition_t *self, uint32_t program, uint8_t type, int64_t effective_us,
+                  int64_t entries, points_t sum)
 {
     counting_t *place = counting_of(self, program, type, counter_day(effective_us));
     place->value.count = (uint64_t)((int64_t)place->value.count + entries);
@@ -83,16 +88,16 @@ void ledger_checkpoint(partition_t *self)
 /* Entries behind the checkpoint are counted again: at most those of a few records. */
 errcode_t ledger_load(partition_t *self, err_t *err)
 {
-    uint8_t   key[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
-    bool      found = false;
+    uint8_t key[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+    bool found = false;
     errcode_t rc;
 
     memset(self->counting, 0, COUNTING_PLACES * sizeof *self->counting);
     self->counting_count = 0;
     self->checkpoint = (checkpoint_t){.next_sequence = 1, .counted_sequence = 1};
     buffer_reset(&self->value);
-    rc = store_get(self->config.store, NULL, FAMILY_STATE, key, key_checkpoint(key, self->config.number), &self->value,
-                   &found, err);
+    rc = store_get(self->config.store, NULL, FAMILY_STATE, key,
+                   key_checkpoint(key, self->config.number), &self->value, &found, err);
     if (rc == ERR_NONE && found)
         rc = checkpoint_decode(&self->checkpoint, self->value.bytes, self->value.size, err);
     if (rc != ERR_NONE)
@@ -104,10 +109,12 @@ errcode_t ledger_load(partition_t *self, err_t *err)
     size_t prefix_bytes = key_partition(key, self->config.number);
     size_t upper_bytes = key_after_prefix(upper, key, prefix_bytes);
     size_t lower_bytes = key_entry(key, self->config.number, self->checkpoint.counted_sequence);
-    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_ENTRY, key, lower_bytes, upper, upper_bytes);
-    for (store_cursor_first(cursor); rc == ERR_NONE && store_cursor_valid(cursor); store_cursor_next(cursor)) {
-        entry_t        entry;
-        size_t         n;
+    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_ENTRY, key,
+                                              lower_bytes, upper, upper_bytes);
+    for (store_cursor_first(cursor); rc == ERR_NONE && store_cursor_valid(cursor);
+         store_cursor_next(cursor)) {
+        entry_t entry;
+        size_t n;
         const uint8_t *value = store_cursor_value(cursor, &n);
         rc = entry_decode(&entry, value, n, err);
         if (rc != ERR_NONE)
@@ -129,7 +136,8 @@ static void write_entry(partition_t *self, const entry_t *entry)
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->value);
     entry_encode(entry, &self->value);
-    partition_put(self, FAMILY_ENTRY, key, key_entry(key, self->config.number, id_sequence(entry->id)), &self->value);
+    partition_put(self, FAMILY_ENTRY, key,
+                  key_entry(key, self->config.number, id_sequence(entry->id)), &self->value);
 }
 
 uint64_t ledger_post(partition_t *self, account_t *account, entry_t *entry)
@@ -151,7 +159,8 @@ uint64_t ledger_post(partition_t *self, account_t *account, entry_t *entry)
     posting_chain(account->chain, entry);
     account->last_entry = entry->id;
     account->entries++;
-    uint32_t keep = account->recent_count < ACCOUNT_RECENT_ENTRIES ? account->recent_count : ACCOUNT_RECENT_ENTRIES - 1;
+    uint32_t keep = account->recent_count < ACCOUNT_RECENT_ENTRIES ? account->recent_count
+                                                                   : ACCOUNT_RECENT_ENTRIES - 1;
     memmove(account->recent + 1, account->recent, keep * sizeof *account->recent);
     account->recent[0] = entry->id;
     account->recent_count = keep + 1;

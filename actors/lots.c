@@ -7,11 +7,15 @@
 
 #include <stdlib.h>
 
-static int compare_i64(int64_t a, int64_t b) { return a < b ? -1 : a > b; }
+static int compare_i64(int64_t a, int64_t b)
+{
+    return a < b ? -1 : a > b;
+}
 
 static int lot_compare(const lot_t *a, const lot_t *b)
 {
-    int order = compare_i64(a->expires_us ? a->expires_us : INT64_MAX, b->expires_us ? b->expires_us : INT64_MAX);
+    int order = compare_i64(a->expires_us ? a->expires_us : INT64_MAX,
+                            b->expires_us ? b->expires_us : INT64_MAX);
     if (order == 0)
         order = compare_i64(a->activated_us, b->activated_us);
     if (order == 0)
@@ -26,7 +30,8 @@ static void overflow_put(partition_t *self, const account_t *account, const lot_
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->value);
     lot_encode(lot, &self->value);
-    partition_put(self, FAMILY_STATE, key, key_lot(key, self->config.number, account->id, lot), &self->value);
+    partition_put(self, FAMILY_STATE, key, key_lot(key, self->config.number, account->id, lot),
+                  &self->value);
 }
 
 static void overflow_delete(partition_t *self, const account_t *account, const lot_t *lot)
@@ -37,15 +42,15 @@ static void overflow_delete(partition_t *self, const account_t *account, const l
 
 /* The first lots of the rows behind, committed and of this round together. */
 typedef struct {
-    lot_t    lots[ACCOUNT_LOTS_INLINE * 2];
+    lot_t lots[ACCOUNT_LOTS_INLINE * 2];
     uint32_t count;
-    bool     failed;
+    bool failed;
 } gathering_t;
 
 static void gather_one(void *state, const row_write_t *write)
 {
     gathering_t *gathering = state;
-    lot_t        lot;
+    lot_t lot;
     if (write->is_delete)
         return;
     if (lot_decode(&lot, write->value, write->value_bytes, NULL) != ERR_NONE) {
@@ -57,7 +62,8 @@ static void gather_one(void *state, const row_write_t *write)
         at--;
     if (at == ACCOUNT_LOTS_INLINE)
         return;
-    uint32_t last = gathering->count < ACCOUNT_LOTS_INLINE ? gathering->count : ACCOUNT_LOTS_INLINE - 1;
+    uint32_t last =
+        gathering->count < ACCOUNT_LOTS_INLINE ? gathering->count : ACCOUNT_LOTS_INLINE - 1;
     memmove(&gathering->lots[at + 1], &gathering->lots[at], (last - at) * sizeof lot);
     gathering->lots[at] = lot;
     gathering->count = last + 1;
@@ -65,16 +71,17 @@ static void gather_one(void *state, const row_write_t *write)
 
 static errcode_t gather(partition_t *self, const account_t *account, gathering_t *out, err_t *err)
 {
-    uint8_t  prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
-    size_t   prefix_bytes = key_lots_of(prefix, self->config.number, account->id);
-    size_t   upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
+    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+    size_t prefix_bytes = key_lots_of(prefix, self->config.number, account->id);
+    size_t upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
     uint32_t read = 0;
 
     out->count = 0;
     out->failed = false;
-    store_cursor_t *cursor =
-        store_cursor_new(self->config.store, NULL, FAMILY_STATE, prefix, prefix_bytes, upper, upper_bytes);
-    for (store_cursor_first(cursor); store_cursor_valid(cursor) && read < ACCOUNT_LOTS_INLINE; store_cursor_next(cursor)) {
+    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_STATE, prefix,
+                                              prefix_bytes, upper, upper_bytes);
+    for (store_cursor_first(cursor); store_cursor_valid(cursor) && read < ACCOUNT_LOTS_INLINE;
+         store_cursor_next(cursor)) {
         row_write_t write = {.family = FAMILY_STATE}, newer;
         write.key = store_cursor_key(cursor, &write.key_bytes);
         write.value = store_cursor_value(cursor, &write.value_bytes);
@@ -89,7 +96,8 @@ static errcode_t gather(partition_t *self, const account_t *account, gathering_t
         return rc;
     overlay_each(self->overlay, FAMILY_STATE, prefix, prefix_bytes, gather_one, out);
     if (out->failed)
-        return err_set(err, ERR_CORRUPT, "a lot of account %llu cannot be read", (unsigned long long)account->id);
+        return err_set(err, ERR_CORRUPT, "a lot of account %llu cannot be read",
+                       (unsigned long long)account->id);
     return ERR_NONE;
 }
 
@@ -103,8 +111,8 @@ static errcode_t refill(partition_t *self, account_t *account, err_t *err)
     if (rc != ERR_NONE)
         return rc;
     if (gathering.count == 0 || gathering.count > account->overflow_lots)
-        return err_set(err, ERR_CORRUPT, "account %llu: %llu lots are missing", (unsigned long long)account->id,
-                       (unsigned long long)account->overflow_lots);
+        return err_set(err, ERR_CORRUPT, "account %llu: %llu lots are missing",
+                       (unsigned long long)account->id, (unsigned long long)account->overflow_lots);
     for (uint32_t i = 0; i < gathering.count; i++) {
         account->lots[i] = gathering.lots[i];
         overflow_delete(self, account, &gathering.lots[i]);
@@ -126,7 +134,8 @@ errcode_t lots_add(partition_t *self, account_t *account, const lot_t *lot, err_
     while (at > 0 && lot_compare(lot, &account->lots[at - 1]) < 0)
         at--;
     /* Behind the last one in the row, yet maybe before some in the rows behind: it belongs there too. */
-    if (at == account->lot_count && (account->overflow_lots > 0 || account->lot_count == ACCOUNT_LOTS_INLINE)) {
+    if (at == account->lot_count &&
+        (account->overflow_lots > 0 || account->lot_count == ACCOUNT_LOTS_INLINE)) {
         overflow_put(self, account, lot);
         account->overflow_lots++;
         return ERR_NONE;
@@ -151,30 +160,34 @@ static void allocate(partition_t *self, const lot_t *lot, points_t points, uint3
                                                    .expires_us = lot->expires_us};
 }
 
-static errcode_t take(partition_t *self, account_t *account, points_t left, uint32_t *count, err_t *err)
+static errcode_t take(partition_t *self, account_t *account, points_t left, uint32_t *count,
+                      err_t *err)
 {
     while (left > 0) {
         uint32_t used = 0;
         for (; left > 0 && used < account->lot_count; used++) {
-            lot_t   *lot = &account->lots[used];
+            lot_t *lot = &account->lots[used];
             points_t part = lot->active < left ? lot->active : left;
             if (*count == ENTRY_ALLOCATIONS_MAX)
-                return err_set(err, ERR_OUT_OF_RANGE,
-                               "this takes points from more than %d lots; spend it in smaller parts",
-                               ENTRY_ALLOCATIONS_MAX);
+                return err_set(
+                    err, ERR_OUT_OF_RANGE,
+                    "this takes points from more than %d lots; spend it in smaller parts",
+                    ENTRY_ALLOCATIONS_MAX);
             allocate(self, lot, part, count);
             left -= part;
             lot->active -= part;
             if (lot->active > 0)
                 break;
         }
-        memmove(account->lots, account->lots + used, (account->lot_count - used) * sizeof *account->lots);
+        memmove(account->lots, account->lots + used,
+                (account->lot_count - used) * sizeof *account->lots);
         account->lot_count -= used;
         if (left > 0) {
-            errcode_t rc = account->overflow_lots > 0
-                               ? refill(self, account, err)
-                               : err_set(err, ERR_CORRUPT, "account %llu: its lots hold less than its balance",
-                                         (unsigned long long)account->id);
+            errcode_t rc =
+                account->overflow_lots > 0
+                    ? refill(self, account, err)
+                    : err_set(err, ERR_CORRUPT, "account %llu: its lots hold less than its balance",
+                              (unsigned long long)account->id);
             if (rc != ERR_NONE)
                 return rc;
         }
@@ -188,7 +201,8 @@ errcode_t lots_take(partition_t *self, account_t *account, points_t n, uint32_t 
     return take(self, account, n, count, err);
 }
 
-errcode_t lots_take_from(partition_t *self, account_t *account, uint64_t first, points_t n, uint32_t *count, err_t *err)
+errcode_t lots_take_from(partition_t *self, account_t *account, uint64_t first, points_t n,
+                         uint32_t *count, err_t *err)
 {
     points_t left = n;
 
@@ -220,16 +234,16 @@ static points_t add_up_to(lot_t *lot, points_t points)
     return given;
 }
 
-errcode_t lots_give_back(partition_t *self, account_t *account, const allocation_t *allocation, points_t *given,
-                         err_t *err)
+errcode_t lots_give_back(partition_t *self, account_t *account, const allocation_t *allocation,
+                         points_t *given, err_t *err)
 {
-    lot_t   lot = {.id = allocation->lot,
-                   .part = allocation->part,
-                   .original = allocation->original,
-                   .activated_us = allocation->activated_us,
-                   .expires_us = allocation->expires_us};
+    lot_t lot = {.id = allocation->lot,
+                 .part = allocation->part,
+                 .original = allocation->original,
+                 .activated_us = allocation->activated_us,
+                 .expires_us = allocation->expires_us};
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    bool    found = false;
+    bool found = false;
 
     for (uint32_t i = 0; i < account->lot_count; i++)
         if (lot_compare(&account->lots[i], &lot) == 0) {
@@ -239,7 +253,8 @@ errcode_t lots_give_back(partition_t *self, account_t *account, const allocation
     if (account->overflow_lots > 0) {
         lot_t open;
         buffer_reset(&self->value);
-        errcode_t rc = partition_get(self, FAMILY_STATE, key, key_lot(key, self->config.number, account->id, &lot),
+        errcode_t rc = partition_get(self, FAMILY_STATE, key,
+                                     key_lot(key, self->config.number, account->id, &lot),
                                      &self->value, &found, err);
         if (rc == ERR_NONE && found)
             rc = lot_decode(&open, self->value.bytes, self->value.size, err);

@@ -1,7 +1,7 @@
 /* message.c - codecs of pair rows, frames and message bodies */
 #include "actors/message.h"
 
-#define PAIR_VERSION 1
+#define PAIR_VERSION        1
 #define SESSION_ROW_VERSION 1
 
 static hash_t unpack_hash(unpack_t *in)
@@ -14,14 +14,14 @@ static hash_t unpack_hash(unpack_t *in)
 static text_t unpack_blob_text(unpack_t *in)
 {
     const void *bytes = NULL;
-    size_t      n = unpack_blob(in, &bytes);
+    size_t n = unpack_blob(in, &bytes);
     return (text_t){bytes, n};
 }
 
 static text_t unpack_string(unpack_t *in)
 {
     const char *bytes = NULL;
-    size_t      n = unpack_text(in, &bytes);
+    size_t n = unpack_text(in, &bytes);
     return (text_t){bytes, n};
 }
 
@@ -107,7 +107,8 @@ errcode_t frame_decode(frame_t *self, const void *bytes, size_t n, err_t *err)
     unpack_t in = unpack_from(bytes, n);
     uint32_t count = unpack_array(&in);
     uint64_t kind = unpack_u64(&in), src = unpack_u64(&in), dst = unpack_u64(&in);
-    if (count != 8 || (kind != FRAME_DATA && kind != FRAME_ACK) || src > UINT16_MAX || dst > UINT16_MAX)
+    if (count != 8 || (kind != FRAME_DATA && kind != FRAME_ACK) || src > UINT16_MAX ||
+        dst > UINT16_MAX)
         in.failed = true;
     self->kind = (uint8_t)kind;
     self->src = (uint16_t)src;
@@ -272,7 +273,7 @@ errcode_t content_range_decode(uint64_t *from, uint64_t *to, text_t body, err_t 
 
 errcode_t content_decode(change_t *self, const void *bytes, size_t n, err_t *err)
 {
-    unpack_t  in = unpack_from(bytes, n);
+    unpack_t in = unpack_from(bytes, n);
     errcode_t rc = change_decode(self, &in, err);
     return rc != ERR_NONE ? rc : checked(&in, "a definition", err);
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #define HASH_SEED UINT64_C(0x51ab77e1)
-#define EMPTY UINT32_MAX
+#define EMPTY     UINT32_MAX
 
 typedef struct {
     uint32_t hash;
@@ -15,8 +15,8 @@ typedef struct {
 
 struct overlay {
     const buffer_t *body;
-    place_t        *places; /* owned; capacity is a power of two, at most half full */
-    uint32_t        capacity, count;
+    place_t *places; /* owned; capacity is a power of two, at most half full */
+    uint32_t capacity, count;
 };
 
 overlay_t *overlay_new(const buffer_t *body)
@@ -50,7 +50,7 @@ void overlay_clear(overlay_t *self)
 static bool write_at(const overlay_t *self, uint32_t at, row_write_t *out)
 {
     size_t position = at;
-    bool   corrupt = false;
+    bool corrupt = false;
     return batch_next(self->body->bytes, self->body->size, &position, out, &corrupt);
 }
 
@@ -60,15 +60,15 @@ static uint32_t hash_of(family_t family, const void *key, size_t key_bytes)
 }
 
 /* The place that holds the key, or the empty one where it belongs. */
-static place_t *locate(const overlay_t *self, uint32_t hash, family_t family, const void *key, size_t key_bytes,
-                       row_write_t *out)
+static place_t *locate(const overlay_t *self, uint32_t hash, family_t family, const void *key,
+                       size_t key_bytes, row_write_t *out)
 {
     for (uint32_t i = hash & (self->capacity - 1);; i = (i + 1) & (self->capacity - 1)) {
         place_t *place = &self->places[i];
         if (place->at == EMPTY)
             return place;
-        if (place->hash == hash && write_at(self, place->at, out) && out->family == family
-            && out->key_bytes == key_bytes && memcmp(out->key, key, key_bytes) == 0)
+        if (place->hash == hash && write_at(self, place->at, out) && out->family == family &&
+            out->key_bytes == key_bytes && memcmp(out->key, key, key_bytes) == 0)
             return place;
     }
 }
@@ -94,7 +94,7 @@ static void grow(overlay_t *self)
 void overlay_note(overlay_t *self, size_t at)
 {
     row_write_t write, found;
-    bool        read = write_at(self, (uint32_t)at, &write);
+    bool read = write_at(self, (uint32_t)at, &write);
     INVARIANT(read);
     if (self->count * 2 >= self->capacity)
         grow(self);
@@ -106,7 +106,8 @@ void overlay_note(overlay_t *self, size_t at)
     place->at = (uint32_t)at;
 }
 
-bool overlay_find(const overlay_t *self, family_t family, const void *key, size_t key_bytes, row_write_t *out)
+bool overlay_find(const overlay_t *self, family_t family, const void *key, size_t key_bytes,
+                  row_write_t *out)
 {
     if (self->count == 0)
         return false;
@@ -120,8 +121,8 @@ void overlay_each(const overlay_t *self, family_t family, const void *prefix, si
         row_write_t write;
         if (self->places[i].at == EMPTY || !write_at(self, self->places[i].at, &write))
             continue;
-        if (write.family == family && write.key_bytes >= prefix_bytes
-            && memcmp(write.key, prefix, prefix_bytes) == 0)
+        if (write.family == family && write.key_bytes >= prefix_bytes &&
+            memcmp(write.key, prefix, prefix_bytes) == 0)
             visit(state, &write);
     }
 }

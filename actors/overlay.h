@@ -15,14 +15,15 @@
 typedef struct overlay overlay_t;
 
 overlay_t *overlay_new(const buffer_t *body);
-void       overlay_destroy(overlay_t **self_p);
-void       overlay_clear(overlay_t *self);
+void overlay_destroy(overlay_t **self_p);
+void overlay_clear(overlay_t *self);
 /* Remembers the row write that starts at body offset `at`. */
-void       overlay_note(overlay_t *self, size_t at);
+void overlay_note(overlay_t *self, size_t at);
 /* false: the round has not touched this row. */
-bool       overlay_find(const overlay_t *self, family_t family, const void *key, size_t key_bytes, row_write_t *out);
+bool overlay_find(const overlay_t *self, family_t family, const void *key, size_t key_bytes,
+                  row_write_t *out);
 /* All rows of the round whose key starts with prefix: calls `visit` for the newest write of each. */
-void       overlay_each(const overlay_t *self, family_t family, const void *prefix, size_t prefix_bytes,
-                        void (*visit)(void *state, const row_write_t *write), void *state);
+void overlay_each(const overlay_t *self, family_t family, const void *prefix, size_t prefix_bytes,
+                  void (*visit)(void *state, const row_write_t *write), void *state);
 
 #endif

@@ -12,21 +12,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BODY_BYTES_MAX (64u * 1024 * 1024) /* of a round; partition_full() stops far below */
-#define BODY_BYTES_FULL (2u * 1024 * 1024)
-#define RECORD_BODY_BYTES (128u * 1024)    /* a record is closed once it holds this much */
+#define BODY_BYTES_MAX    (64u * 1024 * 1024) /* of a round; partition_full() stops far below */
+#define BODY_BYTES_FULL   (2u * 1024 * 1024)
+#define RECORD_BODY_BYTES (128u * 1024) /* a record is closed once it holds this much */
 /* A decision that may be large (a definition, a transfer of thousands of lots) finds a record with no more in it than
  * this, so that both fit into RECORD_BYTES_MAX. */
 #define RECORD_BODY_BEFORE_LARGE (16u * 1024)
-#define LARGE_COMMAND_BYTES (8u * 1024)
-#define CHECKPOINT_RECORDS 64
-#define WAITING_MAX 65536
-#define REPLIES_MAX 65536
+#define LARGE_COMMAND_BYTES      (8u * 1024)
+#define CHECKPOINT_RECORDS       64
+#define WAITING_MAX              65536
+#define REPLIES_MAX              65536
 
 partition_t *partition_new(const partition_config_t *config)
 {
     partition_t *self = memory_zalloc(sizeof *self);
-    size_t       pairs = (size_t)config->partitions + 1;
+    size_t pairs = (size_t)config->partitions + 1;
 
     self->config = *config;
     self->state = PARTITION_STANDBY;
@@ -58,8 +58,9 @@ void partition_destroy(partition_t **self_p)
     partition_stop(self);
     overlay_destroy(&self->overlay);
     arena_free(&self->arena);
-    buffer_t *buffers[] = {&self->body, &self->results, &self->changes, &self->session_changes, &self->row,
-                           &self->value, &self->text, &self->keys_row, &self->entry_row, &self->blob};
+    buffer_t *buffers[] = {&self->body,      &self->results, &self->changes, &self->session_changes,
+                           &self->row,       &self->value,   &self->text,    &self->keys_row,
+                           &self->entry_row, &self->blob};
     for (size_t i = 0; i < COUNT_OF(buffers); i++)
         buffer_free(buffers[i]);
     free(self->replies);
@@ -70,10 +71,22 @@ void partition_destroy(partition_t **self_p)
     free(self);
 }
 
-partition_state_t partition_state(const partition_t *self) { return self->state; }
-const position_t *partition_position(const partition_t *self) { return &self->committed; }
-const char       *partition_trouble(const partition_t *self) { return self->trouble[0] ? self->trouble : NULL; }
-bool partition_idle(const partition_t *self) { return self->unacked == 0 && self->waiting_count == 0; }
+partition_state_t partition_state(const partition_t *self)
+{
+    return self->state;
+}
+const position_t *partition_position(const partition_t *self)
+{
+    return &self->committed;
+}
+const char *partition_trouble(const partition_t *self)
+{
+    return self->trouble[0] ? self->trouble : NULL;
+}
+bool partition_idle(const partition_t *self)
+{
+    return self->unacked == 0 && self->waiting_count == 0;
+}
 bool partition_full(const partition_t *self)
 {
     return self->body.size >= BODY_BYTES_FULL || self->reply_count >= REPLIES_MAX / 2;
@@ -82,14 +95,16 @@ bool partition_full(const partition_t *self)
 void partition_halt(partition_t *self, const char *format, ...)
 {
     va_list arguments;
-    char    why[200];
+    char why[200];
 
     va_start(arguments, format);
     vsnprintf(why, sizeof why, format, arguments);
     va_end(arguments);
     self->state = PARTITION_HALTED;
-    snprintf(self->trouble, sizeof self->trouble, "partition %u is halted: %s", self->config.number, why);
-    log_error("%s; it answers 503 until the cause is gone and the node is started again", self->trouble);
+    snprintf(self->trouble, sizeof self->trouble, "partition %u is halted: %s", self->config.number,
+             why);
+    log_error("%s; it answers 503 until the cause is gone and the node is started again",
+              self->trouble);
 }
 
 static void halt_pair(partition_t *self, bool sending, uint16_t other, const char *why)
@@ -98,9 +113,11 @@ static void halt_pair(partition_t *self, bool sending, uint16_t other, const cha
     if (*halted)
         return;
     *halted = true;
-    snprintf(self->trouble, sizeof self->trouble, "messages of partition %u %s partition %u are halted: %s",
-             self->config.number, sending ? "to" : "from", other, why);
-    log_error("%s; one of the two was restored from an older copy: restore both from one backup", self->trouble);
+    snprintf(self->trouble, sizeof self->trouble,
+             "messages of partition %u %s partition %u are halted: %s", self->config.number,
+             sending ? "to" : "from", other, why);
+    log_error("%s; one of the two was restored from an older copy: restore both from one backup",
+              self->trouble);
 }
 
 /* ---- rows of the present decision ---- */
@@ -110,7 +127,8 @@ static bool is_account_key(family_t family, const uint8_t *key, size_t key_bytes
     return family == FAMILY_STATE && key_bytes > 2 && key[2] == 'A';
 }
 
-void partition_put(partition_t *self, family_t family, const void *key, size_t key_bytes, const buffer_t *value)
+void partition_put(partition_t *self, family_t family, const void *key, size_t key_bytes,
+                   const buffer_t *value)
 {
     size_t at = self->body.size;
 
@@ -132,8 +150,8 @@ void partition_delete(partition_t *self, family_t family, const void *key, size_
         row_cache_remove(self->config.cache, key, key_bytes);
 }
 
-errcode_t partition_get(partition_t *self, family_t family, const void *key, size_t key_bytes, buffer_t *value,
-                        bool *found, err_t *err)
+errcode_t partition_get(partition_t *self, family_t family, const void *key, size_t key_bytes,
+                        buffer_t *value, bool *found, err_t *err)
 {
     row_write_t write;
     if (overlay_find(self->overlay, family, key, key_bytes, &write)) {
@@ -144,24 +162,28 @@ errcode_t partition_get(partition_t *self, family_t family, const void *key, siz
     return store_get(self->config.store, NULL, family, key, key_bytes, value, found, err);
 }
 
-uint64_t partition_new_id(partition_t *self, uint16_t slot) { return id_make(slot, self->next_sequence++); }
+uint64_t partition_new_id(partition_t *self, uint16_t slot)
+{
+    return id_make(slot, self->next_sequence++);
+}
 
 /* ---- load and claim ---- */
 
-static errcode_t load_pair(partition_t *self, char tag, const uint8_t *key, size_t key_bytes, const uint8_t *value,
-                           size_t n, err_t *err)
+static errcode_t load_pair(partition_t *self, char tag, const uint8_t *key, size_t key_bytes,
+                           const uint8_t *value, size_t n, err_t *err)
 {
     if (key_bytes != 5 || be16_get(key + 3) > self->config.partitions)
-        return err_set(err, ERR_CORRUPT, "partition %u: a pair names no partition", self->config.number);
+        return err_set(err, ERR_CORRUPT, "partition %u: a pair names no partition",
+                       self->config.number);
     uint16_t other = be16_get(key + 3);
     if (tag == 'N') {
         receiving_t *receiving = &self->receiving[other];
-        errcode_t    rc = pair_in_decode(&receiving->decided, value, n, err);
+        errcode_t rc = pair_in_decode(&receiving->decided, value, n, err);
         receiving->committed = receiving->decided;
         return rc;
     }
     sending_t *sending = &self->sending[other];
-    errcode_t  rc = pair_out_decode(&sending->decided, value, n, err);
+    errcode_t rc = pair_out_decode(&sending->decided, value, n, err);
     sending->committed = sending->decided;
     sending->sent = sending->decided.acked;
     self->unacked += sending->decided.next - 1 - sending->decided.acked;
@@ -170,15 +192,16 @@ static errcode_t load_pair(partition_t *self, char tag, const uint8_t *key, size
 
 static errcode_t load_pairs(partition_t *self, char tag, err_t *err)
 {
-    uint8_t   prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
-    size_t    prefix_bytes = key_tag(prefix, self->config.number, tag);
-    size_t    upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
+    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+    size_t prefix_bytes = key_tag(prefix, self->config.number, tag);
+    size_t upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
     errcode_t rc = ERR_NONE;
 
-    store_cursor_t *cursor =
-        store_cursor_new(self->config.store, NULL, FAMILY_STATE, prefix, prefix_bytes, upper, upper_bytes);
-    for (store_cursor_first(cursor); rc == ERR_NONE && store_cursor_valid(cursor); store_cursor_next(cursor)) {
-        size_t         key_bytes, n;
+    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_STATE, prefix,
+                                              prefix_bytes, upper, upper_bytes);
+    for (store_cursor_first(cursor); rc == ERR_NONE && store_cursor_valid(cursor);
+         store_cursor_next(cursor)) {
+        size_t key_bytes, n;
         const uint8_t *key = store_cursor_key(cursor, &key_bytes);
         const uint8_t *value = store_cursor_value(cursor, &n);
         rc = load_pair(self, tag, key, key_bytes, value, n, err);
@@ -192,7 +215,7 @@ static errcode_t load_pairs(partition_t *self, char tag, err_t *err)
 errcode_t partition_load(partition_t *self, const position_t *position, bool found, err_t *err)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    bool    in_force_found = false;
+    bool in_force_found = false;
 
     self->committed = found ? *position : (position_t){0};
     self->decided = self->committed;
@@ -209,16 +232,17 @@ errcode_t partition_load(partition_t *self, const position_t *position, bool fou
     if (rc != ERR_NONE)
         return rc;
     buffer_reset(&self->value);
-    rc = store_get(self->config.store, NULL, FAMILY_STATE, key, key_in_force(key, self->config.number), &self->value,
-                   &in_force_found, err);
+    rc = store_get(self->config.store, NULL, FAMILY_STATE, key,
+                   key_in_force(key, self->config.number), &self->value, &in_force_found, err);
     if (rc != ERR_NONE)
         return rc;
     unpack_t in = unpack_from(self->value.bytes, self->value.size);
     self->in_force = in_force_found ? unpack_u64(&in) : 0;
     if (in.failed || self->in_force > catalogue_version(self->config.catalogue))
-        return err_set(err, ERR_CORRUPT,
-                       "partition %u decides under catalogue version %llu, whose content is not in this store",
-                       self->config.number, (unsigned long long)self->in_force);
+        return err_set(
+            err, ERR_CORRUPT,
+            "partition %u decides under catalogue version %llu, whose content is not in this store",
+            self->config.number, (unsigned long long)self->in_force);
     self->state = PARTITION_STANDBY;
     return ERR_NONE;
 }
@@ -261,8 +285,8 @@ static void reply_error(partition_t *self, request_t *request, const err_t *err)
     reply->err = *err;
 }
 
-static void wait_for(partition_t *self, request_t *request, uint64_t transfer, uint64_t message, int64_t until_us,
-                     const void *result, size_t n)
+static void wait_for(partition_t *self, request_t *request, uint64_t transfer, uint64_t message,
+                     int64_t until_us, const void *result, size_t n)
 {
     waiting_t *waiting = memory_zalloc(sizeof *waiting);
     waiting->request = request;
@@ -280,7 +304,8 @@ static void wait_for(partition_t *self, request_t *request, uint64_t transfer, u
 }
 
 /* Unlinks *link and hands its request to the replies of this round. */
-static void answer_waiting(partition_t *self, waiting_t **link, const void *result, size_t n, const err_t *err)
+static void answer_waiting(partition_t *self, waiting_t **link, const void *result, size_t n,
+                           const err_t *err)
 {
     waiting_t *waiting = *link;
     *link = waiting->next;
@@ -305,7 +330,8 @@ void partition_answer_transfer(partition_t *self, uint64_t transfer, const void 
 void partition_stop(partition_t *self)
 {
     err_t err;
-    err_set(&err, ERR_UNKNOWN_OUTCOME, "the node is stopping; ask for the outcome with the idempotency key");
+    err_set(&err, ERR_UNKNOWN_OUTCOME,
+            "the node is stopping; ask for the outcome with the idempotency key");
     partition_drop(self, &err);
     while (self->waiting != NULL) {
         waiting_t *waiting = self->waiting;
@@ -336,9 +362,10 @@ static void record_begin(partition_t *self)
 
 static void decision_begin(partition_t *self, const void *command, size_t n, bool may_be_large)
 {
-    size_t full = may_be_large || n >= LARGE_COMMAND_BYTES ? RECORD_BODY_BEFORE_LARGE : RECORD_BODY_BYTES;
-    if (self->record_count == self->sealed
-        || self->body.size - self->record_at[self->record_count - 1] >= full)
+    size_t full =
+        may_be_large || n >= LARGE_COMMAND_BYTES ? RECORD_BODY_BEFORE_LARGE : RECORD_BODY_BYTES;
+    if (self->record_count == self->sealed ||
+        self->body.size - self->record_at[self->record_count - 1] >= full)
         record_begin(self);
     self->decision_at = section_begin(&self->body, SECTION_DECISION, command, n);
     self->definition_message = 0;
@@ -361,14 +388,16 @@ static void decision_end(partition_t *self)
 static void note_record(partition_t *self, size_t from, size_t until)
 {
     const uint8_t *body = self->body.bytes + from;
-    size_t         at = 0;
-    bool           corrupt = false;
-    section_t      section;
+    size_t at = 0;
+    bool corrupt = false;
+    section_t section;
 
     while (section_next(body, until - from, &at, &section, &corrupt)) {
-        size_t      writes_at = (size_t)(section.writes - self->body.bytes), inner = 0;
+        size_t writes_at = (size_t)(section.writes - self->body.bytes), inner = 0;
         row_write_t write;
-        for (size_t start = 0; batch_next(section.writes, section.writes_bytes, &inner, &write, &corrupt); start = inner)
+        for (size_t start = 0;
+             batch_next(section.writes, section.writes_bytes, &inner, &write, &corrupt);
+             start = inner)
             overlay_note(self->overlay, writes_at + start);
     }
     INVARIANT(!corrupt);
@@ -411,8 +440,7 @@ static errcode_t decide(partition_t *self, const command_t *command, result_t *r
             return err_set(err, ERR_INTERNAL, "a definition came to a customers' partition");
         return decide_definition(self, command, result, err);
     case COMMAND_SESSION_PUT:
-    case COMMAND_SESSION_END:
-        return decide_session(self, command, result, err);
+    case COMMAND_SESSION_END: return decide_session(self, command, result, err);
     default: /* messages and acknowledgements come as frames, never as requests */
         return err_set(err, ERR_INVALID, "command kind %u is not known", command->kind);
     }
@@ -421,8 +449,8 @@ static errcode_t decide(partition_t *self, const command_t *command, result_t *r
 void partition_on_command(partition_t *self, request_t *request, int64_t wall_us)
 {
     command_t command;
-    result_t  result = {0};
-    err_t     err = {0};
+    result_t result = {0};
+    err_t err = {0};
 
     request_retain(request);
     self->now_us = wall_us > self->decided.now_us ? wall_us : self->decided.now_us;
@@ -444,7 +472,8 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     metric_add(METRIC_COMMANDS, 1);
     buffer_reset(&self->text);
     decision_begin(self, request->command, request->command_bytes,
-                   command.kind == COMMAND_TRANSFER || command.kind == COMMAND_DEFINE || command.kind == COMMAND_UNDEFINE);
+                   command.kind == COMMAND_TRANSFER || command.kind == COMMAND_DEFINE ||
+                       command.kind == COMMAND_UNDEFINE);
     errcode_t rc = decide(self, &command, &result, &err);
     if (rc != ERR_NONE) {
         decision_undo(self);
@@ -456,7 +485,8 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     decision_end(self);
     if (result.status == 0) { /* a transfer on its way */
         if (self->waiting_count >= WAITING_MAX) {
-            err_set(&err, ERR_UNKNOWN_OUTCOME, "too many transfers wait; ask for the outcome with the idempotency key");
+            err_set(&err, ERR_UNKNOWN_OUTCOME,
+                    "too many transfers wait; ask for the outcome with the idempotency key");
             reply_error(self, request, &err);
             return;
         }
@@ -468,8 +498,8 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     INVARIANT(!self->blob.failed);
     if (self->definition_message != 0 && self->waiting_count < WAITING_MAX) {
         /* A moment of patience lets the next request, at any node, already find the definition. */
-        wait_for(self, request, 0, self->definition_message, wall_us + 2 * INT64_C(1000000), self->blob.bytes,
-                 self->blob.size);
+        wait_for(self, request, 0, self->definition_message, wall_us + 2 * INT64_C(1000000),
+                 self->blob.bytes, self->blob.size);
         return;
     }
     reply_result(self, request, self->blob.bytes, self->blob.size);
@@ -480,16 +510,17 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
 errcode_t partition_room(const partition_t *self, uint16_t dst, err_t *err)
 {
     const sending_t *sending = &self->sending[dst];
-    uint64_t         waiting = sending->decided.next - 1 - sending->decided.acked;
+    uint64_t waiting = sending->decided.next - 1 - sending->decided.acked;
 
     if (waiting < MESSAGE_PAIR_MAX && sending->bytes < MESSAGE_PAIR_BYTES_MAX)
         return ERR_NONE;
-    return err_set(err, ERR_UNREACHABLE, "%llu messages to partition %u already wait", (unsigned long long)waiting, dst);
+    return err_set(err, ERR_UNREACHABLE, "%llu messages to partition %u already wait",
+                   (unsigned long long)waiting, dst);
 }
 
 void partition_message(partition_t *self, uint16_t dst, const buffer_t *body)
 {
-    uint8_t    key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     sending_t *sending = &self->sending[dst];
 
     INVARIANT(dst <= self->config.partitions);
@@ -500,7 +531,8 @@ void partition_message(partition_t *self, uint16_t dst, const buffer_t *body)
     partition_put(self, FAMILY_OUTBOX, key, key_outbox(key, self->config.number, dst, n), body);
     buffer_reset(&self->value);
     pair_out_encode(&sending->decided, &self->value);
-    partition_put(self, FAMILY_STATE, key, key_pair_out(key, self->config.number, dst), &self->value);
+    partition_put(self, FAMILY_STATE, key, key_pair_out(key, self->config.number, dst),
+                  &self->value);
 }
 
 static void put_pair_in(partition_t *self, uint16_t src)
@@ -508,35 +540,33 @@ static void put_pair_in(partition_t *self, uint16_t src)
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->value);
     pair_in_encode(&self->receiving[src].decided, &self->value);
-    partition_put(self, FAMILY_STATE, key, key_pair_in(key, self->config.number, src), &self->value);
+    partition_put(self, FAMILY_STATE, key, key_pair_in(key, self->config.number, src),
+                  &self->value);
 }
 
 static errcode_t decide_message(partition_t *self, uint16_t src, text_t body, err_t *err)
 {
     switch (body_type(body)) {
-    case BODY_CREDIT_1:
-        return decide_credit(self, src, body, err);
-    case BODY_CREDIT_REPLY_1:
-        return decide_credit_reply(self, body, err);
-    case BODY_CATALOGUE_1:
-        return decide_changes(self, body, err);
-    case BODY_SESSION_1:
-        return decide_session_message(self, body, err);
+    case BODY_CREDIT_1: return decide_credit(self, src, body, err);
+    case BODY_CREDIT_REPLY_1: return decide_credit_reply(self, body, err);
+    case BODY_CATALOGUE_1: return decide_changes(self, body, err);
+    case BODY_SESSION_1: return decide_session_message(self, body, err);
     default:
-        return err_set(err, ERR_CORRUPT, "its type %u is not known to this version", body_type(body));
+        return err_set(err, ERR_CORRUPT, "its type %u is not known to this version",
+                       body_type(body));
     }
 }
 
 static void on_data(partition_t *self, const frame_t *frame)
 {
     receiving_t *receiving = &self->receiving[frame->src];
-    pair_in_t    before = receiving->decided;
-    err_t        err = {0};
+    pair_in_t before = receiving->decided;
+    err_t err = {0};
 
     if (receiving->halted)
         return;
-    if (!uuid_is_zero((const uuid16_t *)frame->dst_history.bytes)
-        && !hash_equal(&frame->dst_history, &self->committed.history)) {
+    if (!uuid_is_zero((const uuid16_t *)frame->dst_history.bytes) &&
+        !hash_equal(&frame->dst_history, &self->committed.history)) {
         halt_pair(self, false, frame->src, "it knows this partition by another history");
         return;
     }
@@ -547,7 +577,8 @@ static void on_data(partition_t *self, const frame_t *frame)
     receiving->ack_due = true;
     if (frame->n != before.seq + 1)
         return; /* seen already, or one before it is missing: the acknowledgement says where we stand */
-    command_t command = {.kind = COMMAND_MESSAGE, .id = frame->src, .entry = frame->n, .message = frame->body};
+    command_t command = {
+        .kind = COMMAND_MESSAGE, .id = frame->src, .entry = frame->n, .message = frame->body};
     buffer_reset(&self->blob);
     command_encode(&command, &self->blob);
     decision_begin(self, self->blob.bytes, self->blob.size, false);
@@ -576,7 +607,8 @@ static void on_ack(partition_t *self, const frame_t *frame)
         halt_pair(self, true, frame->dst, "it knows this partition by another history");
         return;
     }
-    if (!uuid_is_zero((const uuid16_t *)fresh.peer.bytes) && !hash_equal(&fresh.peer, &frame->dst_history)) {
+    if (!uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
+        !hash_equal(&fresh.peer, &frame->dst_history)) {
         halt_pair(self, true, frame->dst, "it has another history than before");
         return;
     }
@@ -590,16 +622,17 @@ static void on_ack(partition_t *self, const frame_t *frame)
             halt_pair(self, true, frame->dst, "it has forgotten messages that it had acknowledged");
         return;
     }
-    if (frame->n == fresh.acked && !uuid_is_zero((const uuid16_t *)fresh.peer.bytes)
-        && frame->epoch <= fresh.peer_epoch)
+    if (frame->n == fresh.acked && !uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
+        frame->epoch <= fresh.peer_epoch)
         return;
     command_t command = {.kind = COMMAND_ACK, .id = frame->dst, .entry = frame->n};
-    uint8_t   key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->blob);
     command_encode(&command, &self->blob);
     decision_begin(self, self->blob.bytes, self->blob.size, false);
     for (uint64_t n = fresh.acked + 1; n <= frame->n; n++)
-        partition_delete(self, FAMILY_OUTBOX, key, key_outbox(key, self->config.number, frame->dst, n));
+        partition_delete(self, FAMILY_OUTBOX, key,
+                         key_outbox(key, self->config.number, frame->dst, n));
     self->unacked -= frame->n - fresh.acked;
     fresh.acked = frame->n;
     fresh.peer = frame->dst_history;
@@ -610,7 +643,8 @@ static void on_ack(partition_t *self, const frame_t *frame)
     sending->backoff_us = MESSAGE_RESEND_MIN_US;
     buffer_reset(&self->value);
     pair_out_encode(&fresh, &self->value);
-    partition_put(self, FAMILY_STATE, key, key_pair_out(key, self->config.number, frame->dst), &self->value);
+    partition_put(self, FAMILY_STATE, key, key_pair_out(key, self->config.number, frame->dst),
+                  &self->value);
     decision_end(self);
 }
 
@@ -621,9 +655,9 @@ void partition_on_frame(partition_t *self, const void *bytes, size_t n, int64_t 
     if (self->state != PARTITION_OWNER || partition_full(self))
         return; /* it comes again */
     self->now_us = wall_us > self->decided.now_us ? wall_us : self->decided.now_us;
-    if (frame_decode(&frame, bytes, n, NULL) != ERR_NONE || frame.src > self->config.partitions
-        || frame.dst > self->config.partitions
-        || self->config.number != (frame.kind == FRAME_DATA ? frame.dst : frame.src)) {
+    if (frame_decode(&frame, bytes, n, NULL) != ERR_NONE || frame.src > self->config.partitions ||
+        frame.dst > self->config.partitions ||
+        self->config.number != (frame.kind == FRAME_DATA ? frame.dst : frame.src)) {
         metric_add(METRIC_FRAMES_DROPPED, 1);
         return;
     }
@@ -636,7 +670,7 @@ void partition_on_frame(partition_t *self, const void *bytes, size_t n, int64_t 
 /* The outbox holds a range of versions; the message carries their content. */
 static errcode_t expand_content(partition_t *self, text_t stored, buffer_t *out, err_t *err)
 {
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     uint64_t from, to;
 
     errcode_t rc = content_range_decode(&from, &to, stored, err);
@@ -645,11 +679,13 @@ static errcode_t expand_content(partition_t *self, text_t stored, buffer_t *out,
     changes_encode_head((uint32_t)(to - from + 1), out);
     for (uint64_t version = from; version <= to; version++) {
         bool found = false;
-        rc = store_get(self->config.store, NULL, FAMILY_META, key, key_content(key, version), out, &found, err);
+        rc = store_get(self->config.store, NULL, FAMILY_META, key, key_content(key, version), out,
+                       &found, err);
         if (rc != ERR_NONE)
             return rc;
         if (!found)
-            return err_set(err, ERR_CORRUPT, "catalogue version %llu is missing", (unsigned long long)version);
+            return err_set(err, ERR_CORRUPT, "catalogue version %llu is missing",
+                           (unsigned long long)version);
     }
     return ERR_NONE;
 }
@@ -657,12 +693,13 @@ static errcode_t expand_content(partition_t *self, text_t stored, buffer_t *out,
 static bool send_one(partition_t *self, uint16_t dst, uint64_t n, size_t *bytes)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    bool    found = false;
-    err_t   err = {0};
+    bool found = false;
+    err_t err = {0};
 
     buffer_reset(&self->row);
-    errcode_t rc = store_get(self->config.store, NULL, FAMILY_OUTBOX, key,
-                             key_outbox(key, self->config.number, dst, n), &self->row, &found, &err);
+    errcode_t rc =
+        store_get(self->config.store, NULL, FAMILY_OUTBOX, key,
+                  key_outbox(key, self->config.number, dst, n), &self->row, &found, &err);
     text_t body = {(const char *)self->row.bytes, self->row.size};
     if (rc == ERR_NONE && found && body_type(body) == BODY_CONTENT_1) {
         buffer_reset(&self->entry_row);
@@ -670,7 +707,8 @@ static bool send_one(partition_t *self, uint16_t dst, uint64_t n, size_t *bytes)
         body = (text_t){(const char *)self->entry_row.bytes, self->entry_row.size};
     }
     if (rc != ERR_NONE || !found) {
-        partition_halt(self, "message %llu to partition %u is missing from the outbox", (unsigned long long)n, dst);
+        partition_halt(self, "message %llu to partition %u is missing from the outbox",
+                       (unsigned long long)n, dst);
         return false;
     }
     frame_t frame = {.kind = FRAME_DATA,
@@ -693,14 +731,15 @@ static bool send_one(partition_t *self, uint16_t dst, uint64_t n, size_t *bytes)
 static void pump(partition_t *self, uint16_t dst, int64_t wall_us)
 {
     sending_t *sending = &self->sending[dst];
-    size_t     bytes = 0;
+    size_t bytes = 0;
 
     if (sending->halted)
         return;
     if (sending->sent < sending->committed.acked)
         sending->sent = sending->committed.acked;
-    while (sending->sent + 1 < sending->committed.next && sending->sent < sending->committed.acked + MESSAGE_WINDOW
-           && bytes < MESSAGE_WINDOW_BYTES) {
+    while (sending->sent + 1 < sending->committed.next &&
+           sending->sent < sending->committed.acked + MESSAGE_WINDOW &&
+           bytes < MESSAGE_WINDOW_BYTES) {
         if (!send_one(self, dst, sending->sent + 1, &bytes))
             return;
         sending->sent++;
@@ -717,13 +756,13 @@ static void pump(partition_t *self, uint16_t dst, int64_t wall_us)
 static void send_ack(partition_t *self, uint16_t src)
 {
     receiving_t *receiving = &self->receiving[src];
-    frame_t      frame = {.kind = FRAME_ACK,
-                          .src = src,
-                          .dst = self->config.number,
-                          .src_history = receiving->committed.peer,
-                          .dst_history = self->committed.history,
-                          .epoch = self->committed.epoch,
-                          .n = receiving->committed.seq};
+    frame_t frame = {.kind = FRAME_ACK,
+                     .src = src,
+                     .dst = self->config.number,
+                     .src_history = receiving->committed.peer,
+                     .dst_history = self->committed.history,
+                     .epoch = self->committed.epoch,
+                     .n = receiving->committed.seq};
     receiving->ack_due = false;
     if (receiving->committed.seq == 0)
         return; /* nothing applied yet: there is nothing to say, and no history to say it to */
@@ -745,12 +784,14 @@ void partition_on_tick(partition_t *self, int64_t wall_us)
         if (sending->resend_at_us == 0 || wall_us < sending->resend_at_us)
             continue;
         sending->sent = sending->committed.acked;
-        sending->backoff_us = sending->backoff_us * 2 > MESSAGE_RESEND_MAX_US ? MESSAGE_RESEND_MAX_US
-                                                                              : sending->backoff_us * 2;
+        sending->backoff_us = sending->backoff_us * 2 > MESSAGE_RESEND_MAX_US
+                                  ? MESSAGE_RESEND_MAX_US
+                                  : sending->backoff_us * 2;
         sending->resend_at_us = wall_us + sending->backoff_us;
         pump(self, dst, wall_us);
     }
-    err_set(&err, ERR_UNKNOWN_OUTCOME, "the transfer has not ended yet; ask for it with the idempotency key");
+    err_set(&err, ERR_UNKNOWN_OUTCOME,
+            "the transfer has not ended yet; ask for it with the idempotency key");
     for (waiting_t **link = &self->waiting; *link != NULL;) {
         waiting_t *waiting = *link;
         if (waiting->until_us == 0 || wall_us < waiting->until_us)
@@ -787,7 +828,8 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
                               .incarnation = self->config.incarnation,
                               .seq = self->decided.seq + 1,
                               .seen = self->committed.seq,
-                              .at_us = wall_us > self->decided.now_us ? wall_us : self->decided.now_us,
+                              .at_us =
+                                  wall_us > self->decided.now_us ? wall_us : self->decided.now_us,
                               .chain = self->decided.chain};
     record_reason_t reason;
 
@@ -801,15 +843,15 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
     } else {
         if (self->state != PARTITION_OWNER)
             return false;
-        if (self->checkpoint_due
-            || (self->sealed == 0 && self->body.size > 0 && self->counters_changed
-                && self->records_since_checkpoint >= CHECKPOINT_RECORDS)) {
+        if (self->checkpoint_due ||
+            (self->sealed == 0 && self->body.size > 0 && self->counters_changed &&
+             self->records_since_checkpoint >= CHECKPOINT_RECORDS)) {
             decision_begin(self, NULL, 0, false);
             ledger_checkpoint(self);
             decision_end(self);
         }
-        if (self->sealed == self->record_count
-            || record_end(self, self->sealed) == self->record_at[self->sealed] + RECORD_HEADER_BYTES)
+        if (self->sealed == self->record_count ||
+            record_end(self, self->sealed) == self->record_at[self->sealed] + RECORD_HEADER_BYTES)
             return false; /* only the last one can be empty: its decision was taken back */
         self->records_since_checkpoint++;
     }
@@ -829,11 +871,12 @@ verdict_t partition_on_record(partition_t *self, const journal_record_t *record,
 {
     record_header_t header;
     record_reason_t reason = REASON_NONE;
-    const uint8_t  *body = NULL;
+    const uint8_t *body = NULL;
 
     verdict_t verdict = record_decode(record->bytes, record->n, &header, &body, &reason);
     if (verdict == VERDICT_ACCEPT)
-        verdict = record_judge(&self->committed, &header, record->bytes, record->n, record->log_time_us, &reason);
+        verdict = record_judge(&self->committed, &header, record->bytes, record->n,
+                               record->log_time_us, &reason);
     if (verdict == VERDICT_HALT)
         partition_halt(self, "%s", record_reason_name(reason));
     if (verdict == VERDICT_IGNORE)
@@ -848,8 +891,8 @@ verdict_t partition_on_record(partition_t *self, const journal_record_t *record,
     }
     if (header.kind != RECORD_DECISIONS)
         return verdict;
-    size_t    at = 0;
-    bool      corrupt = false;
+    size_t at = 0;
+    bool corrupt = false;
     section_t section;
     while (section_next(body, header.body_bytes, &at, &section, &corrupt))
         buffer_append(effects, section.writes, section.writes_bytes);
@@ -868,10 +911,10 @@ static void publish_changes(partition_t *self)
     unpack_t in = unpack_from(self->changes.bytes, self->changes.size);
     while (in.at < in.end) {
         change_t change;
-        err_t    err = {0};
-        if (change_decode(&change, &in, &err) != ERR_NONE
-            || catalogue_put(self->config.catalogue, change.version, change.resource, change.id, change.deleted,
-                             change.json, &err) != ERR_NONE) {
+        err_t err = {0};
+        if (change_decode(&change, &in, &err) != ERR_NONE ||
+            catalogue_put(self->config.catalogue, change.version, change.resource, change.id,
+                          change.deleted, change.json, &err) != ERR_NONE) {
             partition_halt(self, "%s", err.text);
             return;
         }
@@ -883,7 +926,7 @@ static void publish_sessions(partition_t *self)
 {
     unpack_t in = unpack_from(self->session_changes.bytes, self->session_changes.size);
     while (in.at < in.end) {
-        hash_t      token = {{0}};
+        hash_t token = {{0}};
         const void *value = NULL;
         unpack_fixed(&in, token.bytes, sizeof token.bytes);
         size_t n = unpack_blob(&in, &value);
@@ -947,7 +990,8 @@ void partition_committed(partition_t *self, int64_t wall_us)
         if (reply->err.code != ERR_NONE)
             request_complete(reply->request, NULL, 0, &reply->err);
         else
-            request_complete(reply->request, self->results.bytes + reply->result_at, reply->result_bytes, NULL);
+            request_complete(reply->request, self->results.bytes + reply->result_at,
+                             reply->result_bytes, NULL);
         request_release(reply->request);
     }
     round_clear(self);
@@ -982,6 +1026,7 @@ void partition_metrics(const partition_t *self, buffer_t *out)
                   "fealty_partition_unacknowledged_messages{partition=\"%u\"} %zu\n"
                   "fealty_partition_catalogue_version{partition=\"%u\"} %llu\n",
                   self->config.number, (long long)self->available, self->config.number,
-                  (unsigned long long)self->accounts, self->config.number, (unsigned long long)self->committed.seq,
-                  self->config.number, self->unacked, self->config.number, (unsigned long long)self->in_force);
+                  (unsigned long long)self->accounts, self->config.number,
+                  (unsigned long long)self->committed.seq, self->config.number, self->unacked,
+                  self->config.number, (unsigned long long)self->in_force);
 }

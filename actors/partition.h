@@ -23,24 +23,29 @@
 typedef struct partition partition_t;
 
 typedef struct {
-    uint16_t        number;
-    uint16_t        partitions; /* of customers; the catalogue's partition has this number */
-    const uint16_t *homes;      /* home partitions of all other nodes */
-    size_t          home_count;
-    store_t        *store;
-    catalogue_t    *catalogue;
-    row_cache_t    *cache;      /* of the shard, shared by its partitions */
-    hash_t          incarnation;
+    uint16_t number;
+    uint16_t partitions;   /* of customers; the catalogue's partition has this number */
+    const uint16_t *homes; /* home partitions of all other nodes */
+    size_t home_count;
+    store_t *store;
+    catalogue_t *catalogue;
+    row_cache_t *cache; /* of the shard, shared by its partitions */
+    hash_t incarnation;
     /* Frame for the owner of partition dst (maybe this very shard). At most once. */
     void (*send)(void *state, uint16_t dst, const void *frame, size_t n);
     void (*session)(void *state, const hash_t *token, const void *value, size_t n);
     void *state;
 } partition_config_t;
 
-typedef enum { PARTITION_STANDBY, PARTITION_CLAIMING, PARTITION_OWNER, PARTITION_HALTED } partition_state_t;
+typedef enum {
+    PARTITION_STANDBY,
+    PARTITION_CLAIMING,
+    PARTITION_OWNER,
+    PARTITION_HALTED
+} partition_state_t;
 
 partition_t *partition_new(const partition_config_t *config);
-void         partition_destroy(partition_t **self_p);
+void partition_destroy(partition_t **self_p);
 
 /* Reads meta rows, pairs, counters; `position` is the journal's (found false: an empty log). */
 errcode_t partition_load(partition_t *self, const position_t *position, bool found, err_t *err);
@@ -60,17 +65,17 @@ bool partition_full(const partition_t *self);
 bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, size_t *n);
 /* Judges a record of this partition's log; on acceptance appends its row writes to effects. */
 verdict_t partition_on_record(partition_t *self, const journal_record_t *record, buffer_t *effects);
-void      partition_committed(partition_t *self, int64_t wall_us);
-void      partition_drop(partition_t *self, const err_t *why);
+void partition_committed(partition_t *self, int64_t wall_us);
+void partition_drop(partition_t *self, const err_t *why);
 /* Completes every waiting request (stop): their outcome is unknown or they never ran. */
-void      partition_stop(partition_t *self);
+void partition_stop(partition_t *self);
 
 partition_state_t partition_state(const partition_t *self);
 const position_t *partition_position(const partition_t *self); /* committed */
-bool              partition_idle(const partition_t *self);     /* nothing waits for messages or acks */
+bool partition_idle(const partition_t *self); /* nothing waits for messages or acks */
 /* Why it or one of its pairs is halted; NULL when all is well. */
-const char       *partition_trouble(const partition_t *self);
+const char *partition_trouble(const partition_t *self);
 /* Prometheus lines: figures of conservation. Shard's thread only. */
-void              partition_metrics(const partition_t *self, buffer_t *out);
+void partition_metrics(const partition_t *self, buffer_t *out);
 
 #endif

@@ -13,7 +13,7 @@
 
 #include "actors/partition_state.h"
 
-errcode_t answer_known(partition_t *self, const command_t *command, const uuid16_t *customer, uint64_t account,
-                       result_t *result, bool *known, err_t *err);
+errcode_t answer_known(partition_t *self, const command_t *command, const uuid16_t *customer,
+                       uint64_t account, result_t *result, bool *known, err_t *err);
 
 #endif

@@ -21,140 +21,148 @@
 
 /* A request whose answer waits for the commit of this round. */
 typedef struct {
-    request_t *request; /* one reference */
-    size_t     result_at, result_bytes; /* in self->results */
-    err_t      err;
+    request_t *request;             /* one reference */
+    size_t result_at, result_bytes; /* in self->results */
+    err_t err;
 } reply_t;
 
 /* A request that waits for something later: a transfer's end, or a definition in force everywhere. */
 typedef struct waiting {
     struct waiting *next;
-    request_t      *request; /* one reference */
-    uint64_t        transfer; /* 0: a definition */
-    uint64_t        message;  /* definition: number that every customer partition must have acknowledged */
-    int64_t         until_us;
-    size_t          result_bytes;
-    uint8_t        *result;   /* owned; definition: its answer */
+    request_t *request; /* one reference */
+    uint64_t transfer;  /* 0: a definition */
+    uint64_t message; /* definition: number that every customer partition must have acknowledged */
+    int64_t until_us;
+    size_t result_bytes;
+    uint8_t *result; /* owned; definition: its answer */
 } waiting_t;
 
 typedef struct {
     pair_out_t decided, committed;
-    uint64_t   sent;         /* highest number sent since the last resend */
-    int64_t    resend_at_us; /* 0 = nothing unacknowledged */
-    int64_t    backoff_us;
-    uint64_t   bytes;        /* of unacknowledged bodies */
-    bool       halted;
+    uint64_t sent;        /* highest number sent since the last resend */
+    int64_t resend_at_us; /* 0 = nothing unacknowledged */
+    int64_t backoff_us;
+    uint64_t bytes; /* of unacknowledged bodies */
+    bool halted;
 } sending_t;
 
 typedef struct {
     pair_in_t decided, committed;
-    bool      ack_due; /* answer with what is committed, after this round */
-    bool      halted;
+    bool ack_due; /* answer with what is committed, after this round */
+    bool halted;
 } receiving_t;
 
 typedef struct {
-    uint32_t  program, day;
-    uint8_t   type;
-    bool      used, dirty;
+    uint32_t program, day;
+    uint8_t type;
+    bool used, dirty;
     counter_t value;
 } counting_t;
 
-#define COUNTING_PLACES 4096
+#define COUNTING_PLACES   4096
 #define ROUND_RECORDS_MAX 512
 
 struct partition {
     partition_config_t config;
-    partition_state_t  state;
-    char               trouble[256];
-    position_t         committed; /* what the log has accepted */
-    position_t         decided;   /* after the records of this round */
-    int64_t            now_us;    /* time of the decision being made */
-    uint64_t           next_sequence;
-    uint64_t           in_force;  /* catalogue version of decided state */
-    checkpoint_t       checkpoint;
-    uint64_t           records_since_checkpoint;
-    bool               checkpoint_due, counters_changed;
-    counting_t        *counting; /* owned; COUNTING_PLACES */
-    uint32_t           counting_count;
-    points_t           available; /* sum over accounts, decided */
-    uint64_t           accounts;
+    partition_state_t state;
+    char trouble[256];
+    position_t committed; /* what the log has accepted */
+    position_t decided;   /* after the records of this round */
+    int64_t now_us;       /* time of the decision being made */
+    uint64_t next_sequence;
+    uint64_t in_force; /* catalogue version of decided state */
+    checkpoint_t checkpoint;
+    uint64_t records_since_checkpoint;
+    bool checkpoint_due, counters_changed;
+    counting_t *counting; /* owned; COUNTING_PLACES */
+    uint32_t counting_count;
+    points_t available; /* sum over accounts, decided */
+    uint64_t accounts;
 
     /* the round */
-    buffer_t   body;       /* records: room for the header, then sections, see section.h */
-    size_t     record_at[ROUND_RECORDS_MAX]; /* where each starts in body */
-    uint32_t   record_count, sealed;         /* records begun; given out */
-    size_t     decision_at; /* where the decision being made starts in body */
-    bool       claim_due;
-    hash_t     fresh_history;
-    overlay_t *overlay;    /* owned */
-    buffer_t   results;
-    reply_t   *replies;    /* owned */
-    size_t     reply_count, reply_capacity;
-    uint32_t   next_definition[RESOURCE__END];
-    uint64_t   definition_message; /* number of the catalogue message decided last; 0 = none in this decision */
-    buffer_t   changes;    /* catalogue: change rows decided in this round, put in the catalogue after commit */
-    buffer_t   session_changes;
+    buffer_t body; /* records: room for the header, then sections, see section.h */
+    size_t record_at[ROUND_RECORDS_MAX]; /* where each starts in body */
+    uint32_t record_count, sealed;       /* records begun; given out */
+    size_t decision_at;                  /* where the decision being made starts in body */
+    bool claim_due;
+    hash_t fresh_history;
+    overlay_t *overlay; /* owned */
+    buffer_t results;
+    reply_t *replies; /* owned */
+    size_t reply_count, reply_capacity;
+    uint32_t next_definition[RESOURCE__END];
+    uint64_t
+        definition_message; /* number of the catalogue message decided last; 0 = none in this decision */
+    buffer_t
+        changes; /* catalogue: change rows decided in this round, put in the catalogue after commit */
+    buffer_t session_changes;
 
     /* pairs, by partition number; the catalogue's included */
-    sending_t   *sending;   /* owned */
+    sending_t *sending;     /* owned */
     receiving_t *receiving; /* owned */
-    size_t       unacked;   /* messages, all pairs */
-    waiting_t   *waiting;   /* owned list */
-    size_t       waiting_count;
+    size_t unacked;         /* messages, all pairs */
+    waiting_t *waiting;     /* owned list */
+    size_t waiting_count;
 
     /* scratch */
-    account_t    account, other;
-    arena_t      arena;
-    buffer_t     row, value, text, keys_row, entry_row, blob;
+    account_t account, other;
+    arena_t arena;
+    buffer_t row, value, text, keys_row, entry_row, blob;
     allocation_t *allocations; /* owned; ENTRY_ALLOCATIONS_MAX */
 };
 
 /* Rows of the present decision. */
-void      partition_put(partition_t *self, family_t family, const void *key, size_t key_bytes, const buffer_t *value);
-void      partition_delete(partition_t *self, family_t family, const void *key, size_t key_bytes);
-errcode_t partition_get(partition_t *self, family_t family, const void *key, size_t key_bytes, buffer_t *value,
-                        bool *found, err_t *err);
-uint64_t  partition_new_id(partition_t *self, uint16_t slot);
-void      partition_halt(partition_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
+void partition_put(partition_t *self, family_t family, const void *key, size_t key_bytes,
+                   const buffer_t *value);
+void partition_delete(partition_t *self, family_t family, const void *key, size_t key_bytes);
+errcode_t partition_get(partition_t *self, family_t family, const void *key, size_t key_bytes,
+                        buffer_t *value, bool *found, err_t *err);
+uint64_t partition_new_id(partition_t *self, uint16_t slot);
+void partition_halt(partition_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Has the pair room for one more request? Ask before the first row write of a decision. */
 errcode_t partition_room(const partition_t *self, uint16_t dst, err_t *err);
 /* Sends a message of the present decision; a request's room was checked before; replies always fit. */
-void      partition_message(partition_t *self, uint16_t dst, const buffer_t *body);
+void partition_message(partition_t *self, uint16_t dst, const buffer_t *body);
 
 /* Accounts. `found` false: none. The account is decoded into *out. */
-errcode_t account_load(partition_t *self, const uuid16_t *customer, uint32_t program, account_t *out, bool *found,
-                       err_t *err);
-errcode_t account_load_by_id(partition_t *self, uint64_t id, account_t *out, bool *found, err_t *err);
-void      account_save(partition_t *self, account_t *account);
+errcode_t account_load(partition_t *self, const uuid16_t *customer, uint32_t program,
+                       account_t *out, bool *found, err_t *err);
+errcode_t account_load_by_id(partition_t *self, uint64_t id, account_t *out, bool *found,
+                             err_t *err);
+void account_save(partition_t *self, account_t *account);
 
 /* Lots (lots.c). Burn order is FEFO: no program of this version has an expiry rule. */
 errcode_t lots_add(partition_t *self, account_t *account, const lot_t *lot, err_t *err);
 /* Takes n points in burn order into self->allocations; *count is their number. available >= n is the caller's check. */
 errcode_t lots_take(partition_t *self, account_t *account, points_t n, uint32_t *count, err_t *err);
 /* The same, but what is left of the lots of entry `first` goes first. */
-errcode_t lots_take_from(partition_t *self, account_t *account, uint64_t first, points_t n, uint32_t *count,
-                         err_t *err);
+errcode_t lots_take_from(partition_t *self, account_t *account, uint64_t first, points_t n,
+                         uint32_t *count, err_t *err);
 /* Gives allocated points back to the lot they came from, never above what it once held; *given says how many. */
-errcode_t lots_give_back(partition_t *self, account_t *account, const allocation_t *allocation, points_t *given,
-                         err_t *err);
+errcode_t lots_give_back(partition_t *self, account_t *account, const allocation_t *allocation,
+                         points_t *given, err_t *err);
 
 /* Posts one entry (ledger.c): sets id, account, customer, program, prev, recorded_us, balance_after and chain, counts
  * it, moves account->available by entry->posted. The caller has checked that the result is in range. Returns the id. */
 uint64_t ledger_post(partition_t *self, account_t *account, entry_t *entry);
 /* Writes an entry again after an edit (not the posting part), moving visible counters from the old to the new view. */
-void     ledger_rewrite(partition_t *self, const entry_t *before, entry_t *entry);
-void     ledger_count(partition_t *self, uint32_t program, uint8_t type, int64_t effective_us, int64_t entries,
-                      points_t sum);
+void ledger_rewrite(partition_t *self, const entry_t *before, entry_t *entry);
+void ledger_count(partition_t *self, uint32_t program, uint8_t type, int64_t effective_us,
+                  int64_t entries, points_t sum);
 errcode_t ledger_load(partition_t *self, err_t *err);
-void      ledger_checkpoint(partition_t *self);
+void ledger_checkpoint(partition_t *self);
 
 /* Decisions. They fill *result (an answer, success or refusal) or return an error that is no answer. */
-typedef errcode_t (*decide_fn)(partition_t *self, const command_t *command, result_t *result, err_t *err);
-errcode_t decide_account_command(partition_t *self, const command_t *command, result_t *result, err_t *err);
-errcode_t decide_definition(partition_t *self, const command_t *command, result_t *result, err_t *err);
+typedef errcode_t (*decide_fn)(partition_t *self, const command_t *command, result_t *result,
+                               err_t *err);
+errcode_t decide_account_command(partition_t *self, const command_t *command, result_t *result,
+                                 err_t *err);
+errcode_t decide_definition(partition_t *self, const command_t *command, result_t *result,
+                            err_t *err);
 errcode_t decide_session(partition_t *self, const command_t *command, result_t *result, err_t *err);
-errcode_t decide_transfer(partition_t *self, const command_t *command, result_t *result, err_t *err);
+errcode_t decide_transfer(partition_t *self, const command_t *command, result_t *result,
+                          err_t *err);
 /* Messages: total, never refused (protocol section 5, rule 6). */
 errcode_t decide_credit(partition_t *self, uint16_t src, text_t body, err_t *err);
 errcode_t decide_credit_reply(partition_t *self, text_t body, err_t *err);
@@ -162,11 +170,12 @@ errcode_t decide_changes(partition_t *self, text_t body, err_t *err);
 errcode_t decide_session_message(partition_t *self, text_t body, err_t *err);
 
 /* Refusals: adds one sentence and its code to the result; the first sets status and code. */
-void refuse(partition_t *self, result_t *result, errcode_t code, const char *format, ...) PRINTF_LIKE(4, 5);
+void refuse(partition_t *self, result_t *result, errcode_t code, const char *format, ...)
+    PRINTF_LIKE(4, 5);
 bool refused(const result_t *result);
 /* Key row of an account command; final answers only when the result is one that is kept. */
-void key_store(partition_t *self, const command_t *command, const account_t *account, const result_t *result,
-               uint64_t pending_transfer);
+void key_store(partition_t *self, const command_t *command, const account_t *account,
+               const result_t *result, uint64_t pending_transfer);
 
 /* A transfer has ended: its waiting requests are answered after this round's commit. */
 void partition_answer_transfer(partition_t *self, uint64_t transfer, const void *result, size_t n);

@@ -20,25 +20,26 @@ typedef struct request request_t;
 typedef void (*request_done_fn)(request_t *self, void *context);
 
 struct request {
-    request_t      *next;      /* link of the queue it is in */
-    uint16_t        partition;
-    int64_t         deadline_us;
-    const uint8_t  *command;   /* owned, behind the struct */
-    size_t          command_bytes;
-    request_done_fn done;      /* called once by request_complete, may be NULL */
-    void           *context;   /* of done */
-    void           *waiting;   /* used by whoever holds it (partition, transport) */
-    err_t           err;
-    buffer_t        result;    /* owned; encoded result_t */
-    atomic_int      refs;
-    atomic_int      completed;
+    request_t *next; /* link of the queue it is in */
+    uint16_t partition;
+    int64_t deadline_us;
+    const uint8_t *command; /* owned, behind the struct */
+    size_t command_bytes;
+    request_done_fn done; /* called once by request_complete, may be NULL */
+    void *context;        /* of done */
+    void *waiting;        /* used by whoever holds it (partition, transport) */
+    err_t err;
+    buffer_t result; /* owned; encoded result_t */
+    atomic_int refs;
+    atomic_int completed;
 };
 
-request_t *request_new(uint16_t partition, const void *command, size_t command_bytes, int64_t deadline_us);
-void       request_retain(request_t *self);
-void       request_release(request_t *self);
+request_t *request_new(uint16_t partition, const void *command, size_t command_bytes,
+                       int64_t deadline_us);
+void request_retain(request_t *self);
+void request_release(request_t *self);
 /* Copies the result bytes (may be NULL with n 0 when err is given) and wakes the asker. */
-void       request_complete(request_t *self, const void *result, size_t n, const err_t *err);
+void request_complete(request_t *self, const void *result, size_t n, const err_t *err);
 
 /* A place where one thread waits for one or several requests. */
 typedef struct {

@@ -6,30 +6,30 @@
 #include <stdlib.h>
 
 #define KEY_BYTES_MAX 32
-#define HASH_SEED UINT64_C(0x9d5f1ac3)
-#define NOWHERE UINT32_MAX
+#define HASH_SEED     UINT64_C(0x9d5f1ac3)
+#define NOWHERE       UINT32_MAX
 
 typedef struct {
     uint8_t *value; /* owned; NULL: the place is free */
     uint32_t value_bytes, value_capacity;
     uint32_t next; /* in its bucket's chain, or in the list of free places */
     uint32_t hash;
-    uint8_t  key[KEY_BYTES_MAX];
-    uint8_t  key_bytes;
-    bool     used; /* since the hand last passed */
+    uint8_t key[KEY_BYTES_MAX];
+    uint8_t key_bytes;
+    bool used; /* since the hand last passed */
 } place_t;
 
 struct row_cache {
-    place_t  *places;  /* owned */
+    place_t *places;   /* owned */
     uint32_t *buckets; /* owned; power of two */
-    uint32_t  bucket_mask, rows_max, hand, free;
-    size_t    bytes, bytes_max;
+    uint32_t bucket_mask, rows_max, hand, free;
+    size_t bytes, bytes_max;
 };
 
 row_cache_t *row_cache_new(uint32_t rows_max, size_t bytes_max)
 {
     row_cache_t *self = memory_zalloc(sizeof *self);
-    uint32_t     buckets = 1024;
+    uint32_t buckets = 1024;
 
     INVARIANT(rows_max > 0);
     while (buckets < rows_max)
@@ -73,7 +73,8 @@ static uint32_t find(const row_cache_t *self, uint32_t hash, const uint8_t *key,
     uint32_t at = self->buckets[hash & self->bucket_mask];
     while (at != NOWHERE) {
         const place_t *place = &self->places[at];
-        if (place->hash == hash && place->key_bytes == key_bytes && memcmp(place->key, key, key_bytes) == 0)
+        if (place->hash == hash && place->key_bytes == key_bytes &&
+            memcmp(place->key, key, key_bytes) == 0)
             return at;
         at = place->next;
     }
@@ -82,7 +83,7 @@ static uint32_t find(const row_cache_t *self, uint32_t hash, const uint8_t *key,
 
 static void release(row_cache_t *self, uint32_t at)
 {
-    place_t  *place = &self->places[at];
+    place_t *place = &self->places[at];
     uint32_t *link = &self->buckets[place->hash & self->bucket_mask];
     while (*link != at)
         link = &self->places[*link].next;
@@ -122,7 +123,8 @@ const uint8_t *row_cache_get(row_cache_t *self, const uint8_t *key, size_t key_b
     return self->places[at].value;
 }
 
-void row_cache_put(row_cache_t *self, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n)
+void row_cache_put(row_cache_t *self, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                   size_t n)
 {
     INVARIANT(key_bytes <= KEY_BYTES_MAX);
     uint32_t hash = (uint32_t)hash64(HASH_SEED, key, key_bytes);

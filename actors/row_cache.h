@@ -15,11 +15,12 @@
 
 typedef struct row_cache row_cache_t;
 
-row_cache_t   *row_cache_new(uint32_t rows_max, size_t bytes_max);
-void           row_cache_destroy(row_cache_t **self_p);
+row_cache_t *row_cache_new(uint32_t rows_max, size_t bytes_max);
+void row_cache_destroy(row_cache_t **self_p);
 const uint8_t *row_cache_get(row_cache_t *self, const uint8_t *key, size_t key_bytes, size_t *n);
-void           row_cache_put(row_cache_t *self, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t n);
-void           row_cache_remove(row_cache_t *self, const uint8_t *key, size_t key_bytes);
-void           row_cache_clear(row_cache_t *self);
+void row_cache_put(row_cache_t *self, const uint8_t *key, size_t key_bytes, const uint8_t *value,
+                   size_t n);
+void row_cache_remove(row_cache_t *self, const uint8_t *key, size_t key_bytes);
+void row_cache_clear(row_cache_t *self);
 
 #endif

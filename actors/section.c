@@ -14,7 +14,7 @@ static uint32_t u32_get(const uint8_t *in)
 
 size_t section_begin(buffer_t *body, section_kind_t kind, const void *command, size_t command_bytes)
 {
-    size_t  at = body->size;
+    size_t at = body->size;
     uint8_t head[SECTION_HEAD_BYTES] = {(uint8_t)kind};
 
     u32_put(head + 1, (uint32_t)command_bytes);
@@ -42,8 +42,8 @@ bool section_next(const uint8_t *body, size_t n, size_t *at, section_t *out, boo
     if (n - *at < SECTION_HEAD_BYTES || body[*at] != SECTION_DECISION)
         return false;
     const uint8_t *head = body + *at;
-    size_t         command_bytes = u32_get(head + 1), writes_bytes = u32_get(head + 5);
-    size_t         left = n - *at - SECTION_HEAD_BYTES;
+    size_t command_bytes = u32_get(head + 1), writes_bytes = u32_get(head + 5);
+    size_t left = n - *at - SECTION_HEAD_BYTES;
     if (command_bytes > left || writes_bytes > left - command_bytes)
         return false;
     out->kind = head[0];

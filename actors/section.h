@@ -18,17 +18,18 @@ typedef enum { SECTION_DECISION = 1 } section_kind_t;
 #define SECTION_HEAD_BYTES 9
 
 typedef struct {
-    uint8_t        kind;
+    uint8_t kind;
     const uint8_t *command;
-    size_t         command_bytes;
+    size_t command_bytes;
     const uint8_t *writes;
-    size_t         writes_bytes;
+    size_t writes_bytes;
 } section_t;
 
 /* Starts a section with its command; returns where it starts. Row writes are appended behind it. */
-size_t section_begin(buffer_t *body, section_kind_t kind, const void *command, size_t command_bytes);
+size_t section_begin(buffer_t *body, section_kind_t kind, const void *command,
+                     size_t command_bytes);
 /* Closes the section that starts at `at`: everything behind its command is its writes. */
-void   section_end(buffer_t *body, size_t at);
+void section_end(buffer_t *body, size_t at);
 /* Where its writes start. */
 size_t section_writes_at(const buffer_t *body, size_t at);
 

@@ -7,7 +7,7 @@
 static void write_session(partition_t *self, const session_t *session)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    size_t  key_bytes = key_session(key, self->config.number, &session->token);
+    size_t key_bytes = key_session(key, self->config.number, &session->token);
 
     buffer_reset(&self->value);
     if (session->user == 0) {

@@ -13,49 +13,55 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TICK_US 50000
-#define PUBLISH_US 1000000
-#define FRAMES_BYTES_MAX (64u * 1024 * 1024)
-#define EFFECTS_BYTES_MAX (256u * 1024 * 1024)
+#define TICK_US                 50000
+#define PUBLISH_US              1000000
+#define FRAMES_BYTES_MAX        (64u * 1024 * 1024)
+#define EFFECTS_BYTES_MAX       (256u * 1024 * 1024)
 #define CACHE_BYTES_PER_ACCOUNT 512
-#define TROUBLES_BYTES_MAX (64 * 1024)
-#define METRICS_BYTES_MAX (1024 * 1024)
-#define NOT_OWNED UINT16_MAX
+#define TROUBLES_BYTES_MAX      (64 * 1024)
+#define METRICS_BYTES_MAX       (1024 * 1024)
+#define NOT_OWNED               UINT16_MAX
 
 struct shard {
     shard_config_t config;
-    partition_t  **partitions;  /* owned; owned_count of them */
-    uint16_t      *index_of;    /* owned; partition number -> index in partitions, or NOT_OWNED */
-    row_cache_t   *cache;       /* owned */
-    pthread_t      thread;
-    bool           started;
+    partition_t **partitions; /* owned; owned_count of them */
+    uint16_t *index_of;       /* owned; partition number -> index in partitions, or NOT_OWNED */
+    row_cache_t *cache;       /* owned */
+    pthread_t thread;
+    bool started;
 
     /* the mailbox: a stack that the thread takes as a whole */
     _Atomic(request_t *) mailbox;
-    atomic_uint          waiting; /* requests in the mailbox or taken but not yet run */
-    atomic_int           sleeping; /* futex word: 1 while the thread waits */
-    atomic_bool          ready, stopping, frozen;
-    atomic_uint          rounds;   /* futex word for shard_freeze: passes of the loop */
+    atomic_uint waiting; /* requests in the mailbox or taken but not yet run */
+    atomic_int sleeping; /* futex word: 1 while the thread waits */
+    atomic_bool ready, stopping, frozen;
+    atomic_uint rounds; /* futex word for shard_freeze: passes of the loop */
 
     /* frames from other threads */
     pthread_mutex_t lock; /* protects incoming, troubles, metrics */
-    buffer_t        incoming;
-    buffer_t        troubles, metrics;
+    buffer_t incoming;
+    buffer_t troubles, metrics;
     _Atomic uint64_t *acked; /* owned; by index */
 
     /* the thread's own */
     request_t *taken, **taken_tail; /* FIFO */
-    buffer_t   frames, local;       /* being worked on; sent to partitions of this shard */
-    buffer_t   effects;
-    bool      *touched;             /* owned; by index */
-    int64_t    next_tick_us, next_publish_us; /* boot clock */
+    buffer_t frames, local;         /* being worked on; sent to partitions of this shard */
+    buffer_t effects;
+    bool *touched;                         /* owned; by index */
+    int64_t next_tick_us, next_publish_us; /* boot clock */
 };
 
 static void *run(void *state);
 
-static void futex_wake(atomic_int *word) { syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0); }
+static void futex_wake(atomic_int *word)
+{
+    syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
 
-static int64_t wall_us(const shard_t *self) { return clock_wall_us(self->config.clock); }
+static int64_t wall_us(const shard_t *self)
+{
+    return clock_wall_us(self->config.clock);
+}
 
 /* ---- frames: u16 partition, u32 bytes, frame ---- */
 
@@ -93,7 +99,7 @@ static void tell_session(void *state, const hash_t *token, const void *value, si
 shard_t *shard_new(const shard_config_t *config)
 {
     shard_t *self = memory_zalloc(sizeof *self);
-    size_t   all = (size_t)config->partitions + 1;
+    size_t all = (size_t)config->partitions + 1;
 
     self->config = *config;
     if (self->config.mailbox_max == 0)
@@ -146,7 +152,8 @@ void shard_destroy(shard_t **self_p)
         partition_destroy(&self->partitions[i]);
     row_cache_destroy(&self->cache);
     pthread_mutex_destroy(&self->lock);
-    buffer_t *buffers[] = {&self->incoming, &self->frames, &self->local, &self->effects, &self->troubles, &self->metrics};
+    buffer_t *buffers[] = {&self->incoming, &self->frames,   &self->local,
+                           &self->effects,  &self->troubles, &self->metrics};
     for (size_t i = 0; i < COUNT_OF(buffers); i++)
         buffer_free(buffers[i]);
     free(self->partitions);
@@ -159,19 +166,20 @@ void shard_destroy(shard_t **self_p)
 /* Appends what the round decided, reads it back from the journal, commits, and releases replies and frames. */
 static void commit_round(shard_t *self)
 {
-    err_t            err = {0};
-    int64_t          now_us = wall_us(self), before_us = clock_boot_us(self->config.clock);
-    bool             appended = false;
+    err_t err = {0};
+    int64_t now_us = wall_us(self), before_us = clock_boot_us(self->config.clock);
+    bool appended = false;
     journal_record_t record;
 
     for (size_t i = 0; i < self->config.owned_count; i++) {
         const uint8_t *bytes;
-        size_t         n;
+        size_t n;
         if (!self->touched[i])
             continue;
         while (partition_seal(self->partitions[i], now_us, &bytes, &n)) {
-            errcode_t rc = journal_append(self->config.journal, self->config.owned[i], bytes, bytes + RECORD_HEADER_BYTES,
-                                          n - RECORD_HEADER_BYTES, &err);
+            errcode_t rc =
+                journal_append(self->config.journal, self->config.owned[i], bytes,
+                               bytes + RECORD_HEADER_BYTES, n - RECORD_HEADER_BYTES, &err);
             INVARIANT(rc == ERR_NONE); /* a round is smaller than what a journal takes */
             appended = true;
         }
@@ -180,23 +188,27 @@ static void commit_round(shard_t *self)
         buffer_reset(&self->effects);
         while (journal_next(self->config.journal, &record)) {
             INVARIANT(self->index_of[record.partition] != NOT_OWNED);
-            partition_on_record(self->partitions[self->index_of[record.partition]], &record, &self->effects);
+            partition_on_record(self->partitions[self->index_of[record.partition]], &record,
+                                &self->effects);
         }
         INVARIANT(!self->effects.failed);
         errcode_t rc = journal_commit(self->config.journal, &self->effects, &err);
-        if (rc != ERR_NONE) { /* the embedded journal ends the process itself; nothing else may go on either */
+        if (rc !=
+            ERR_NONE) { /* the embedded journal ends the process itself; nothing else may go on either */
             log_error("a batch could not be written: %s", err.text);
             abort();
         }
         metric_add(METRIC_ROUNDS, 1);
-        metric_add(METRIC_SYNC_MICROSECONDS, (uint64_t)(clock_boot_us(self->config.clock) - before_us));
+        metric_add(METRIC_SYNC_MICROSECONDS,
+                   (uint64_t)(clock_boot_us(self->config.clock) - before_us));
     }
     for (size_t i = 0; i < self->config.owned_count; i++) {
         if (!self->touched[i])
             continue;
         self->touched[i] = false;
         partition_committed(self->partitions[i], now_us);
-        atomic_store_explicit(&self->acked[i], partition_position(self->partitions[i])->seq, memory_order_release);
+        atomic_store_explicit(&self->acked[i], partition_position(self->partitions[i])->seq,
+                              memory_order_release);
     }
 }
 
@@ -204,9 +216,10 @@ errcode_t shard_start(shard_t *self, err_t *err)
 {
     for (size_t i = 0; i < self->config.owned_count; i++) {
         position_t position;
-        hash_t     history;
-        bool       found = false;
-        errcode_t  rc = journal_position(self->config.journal, self->config.owned[i], &position, &found, err);
+        hash_t history;
+        bool found = false;
+        errcode_t rc =
+            journal_position(self->config.journal, self->config.owned[i], &position, &found, err);
         if (rc == ERR_NONE)
             rc = partition_load(self->partitions[i], &position, found, err);
         if (rc != ERR_NONE)
@@ -219,8 +232,9 @@ errcode_t shard_start(shard_t *self, err_t *err)
     for (size_t i = 0; i < self->config.owned_count; i++)
         if (partition_state(self->partitions[i]) != PARTITION_OWNER)
             return err_set(err, ERR_HALTED, "%s",
-                           partition_trouble(self->partitions[i]) ? partition_trouble(self->partitions[i])
-                                                                  : "a partition could not be claimed");
+                           partition_trouble(self->partitions[i])
+                               ? partition_trouble(self->partitions[i])
+                               : "a partition could not be claimed");
     if (pthread_create(&self->thread, NULL, run, self) != 0)
         return err_set(err, ERR_IO, "a thread for the partitions could not be started");
     self->started = true;
@@ -258,7 +272,8 @@ static void wake(shard_t *self)
 
 errcode_t shard_post(shard_t *self, request_t *request, err_t *err)
 {
-    if (request->partition > self->config.partitions || self->index_of[request->partition] == NOT_OWNED)
+    if (request->partition > self->config.partitions ||
+        self->index_of[request->partition] == NOT_OWNED)
         return err_set(err, ERR_UNREACHABLE, "partition %u is not here", request->partition);
     if (atomic_fetch_add(&self->waiting, 1) >= self->config.mailbox_max) {
         atomic_fetch_sub(&self->waiting, 1);
@@ -290,7 +305,10 @@ void shard_deliver(shard_t *self, uint16_t dst, const void *frame, size_t n)
     wake(self);
 }
 
-bool shard_ready(const shard_t *self) { return atomic_load(&self->ready); }
+bool shard_ready(const shard_t *self)
+{
+    return atomic_load(&self->ready);
+}
 
 void shard_acked(const shard_t *self, uint16_t partition, uint64_t *seq)
 {
@@ -360,13 +378,13 @@ static void take_frames(shard_t *self)
 
 static void run_frames(shard_t *self, int64_t now_us)
 {
-    bool   frozen = atomic_load(&self->frozen);
+    bool frozen = atomic_load(&self->frozen);
     size_t at = 0;
 
     while (at < self->frames.size) {
         const uint8_t *head = self->frames.bytes + at;
-        uint16_t       index = self->index_of[be16_get(head)];
-        size_t         n = be32_get(head + 2);
+        uint16_t index = self->index_of[be16_get(head)];
+        size_t n = be32_get(head + 2);
         if (!frozen) {
             partition_on_frame(self->partitions[index], head + 6, n, now_us);
             self->touched[index] = true;
@@ -380,8 +398,8 @@ static void run_requests(shard_t *self, int64_t now_us)
     uint32_t count = 0;
 
     while (self->taken != NULL && count < self->config.round_max) {
-        request_t   *request = self->taken;
-        uint16_t     index = self->index_of[request->partition];
+        request_t *request = self->taken;
+        uint16_t index = self->index_of[request->partition];
         partition_t *partition = self->partitions[index];
         if (partition_full(partition))
             break;

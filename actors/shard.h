@@ -30,41 +30,42 @@ typedef struct {
 } shard_hooks_t;
 
 typedef struct {
-    uint16_t               partitions;  /* of customers; the catalogue's partition has this number */
-    const uint16_t        *owned;       /* partitions of this shard, ascending */
-    size_t                 owned_count;
-    const uint16_t        *homes;       /* home partition (lowest owned) of every other node: sessions go there */
-    size_t                 home_count;
-    store_t               *store;
-    journal_t             *journal;
-    catalogue_t           *catalogue;
-    const clock_source_t  *clock;
+    uint16_t partitions;   /* of customers; the catalogue's partition has this number */
+    const uint16_t *owned; /* partitions of this shard, ascending */
+    size_t owned_count;
+    const uint16_t
+        *homes; /* home partition (lowest owned) of every other node: sessions go there */
+    size_t home_count;
+    store_t *store;
+    journal_t *journal;
+    catalogue_t *catalogue;
+    const clock_source_t *clock;
     const random_source_t *random;
-    shard_hooks_t          hooks;
-    hash_t                 incarnation;
-    uint32_t               mailbox_max; /* requests; default 4096 per owned partition at most */
-    uint32_t               round_max;   /* commands per round; default 256 */
-    uint32_t               cache_accounts; /* accounts kept decoded; default 65,536 */
+    shard_hooks_t hooks;
+    hash_t incarnation;
+    uint32_t mailbox_max;    /* requests; default 4096 per owned partition at most */
+    uint32_t round_max;      /* commands per round; default 256 */
+    uint32_t cache_accounts; /* accounts kept decoded; default 65,536 */
 } shard_config_t;
 
-shard_t  *shard_new(const shard_config_t *config);
+shard_t *shard_new(const shard_config_t *config);
 errcode_t shard_start(shard_t *self, err_t *err); /* loads, claims, then runs its thread */
 /* Finishes what was accepted (within timeout), then joins. */
-void      shard_stop(shard_t *self, int64_t timeout_us);
-void      shard_destroy(shard_t **self_p);
+void shard_stop(shard_t *self, int64_t timeout_us);
+void shard_destroy(shard_t **self_p);
 
 errcode_t shard_post(shard_t *self, request_t *request, err_t *err);
 /* A frame that another shard's `send` gave, for a partition of this shard. Anything goes in; bad bytes are counted. */
-void      shard_deliver(shard_t *self, uint16_t dst, const void *frame, size_t n);
-bool      shard_ready(const shard_t *self);
+void shard_deliver(shard_t *self, uint16_t dst, const void *frame, size_t n);
+bool shard_ready(const shard_t *self);
 /* While frozen, no message from another partition is applied (in_seq stands still); returns when that holds. For backups
  * of several nodes: freeze all, checkpoint all, thaw all. */
-void      shard_freeze(shard_t *self, bool frozen);
+void shard_freeze(shard_t *self, bool frozen);
 /* Last committed record of each owned partition, for the ACKED hint. */
-void      shard_acked(const shard_t *self, uint16_t partition, uint64_t *seq);
+void shard_acked(const shard_t *self, uint16_t partition, uint64_t *seq);
 /* Why a partition or pair is halted, as JSON array elements appended to out; nothing when all is well. */
-void      shard_troubles(shard_t *self, buffer_t *out);
+void shard_troubles(shard_t *self, buffer_t *out);
 /* Per-partition and per-pair figures (conservation) as Prometheus lines; metrics source. */
-void      shard_metrics(void *shard, buffer_t *out);
+void shard_metrics(void *shard, buffer_t *out);
 
 #endif

@@ -2,7 +2,7 @@
 #include "actors/transfer.h"
 
 #define TRANSFER_VERSION 1
-#define TRANSFER_FIELDS 13
+#define TRANSFER_FIELDS  13
 
 void transfer_encode(const transfer_t *self, buffer_t *out)
 {

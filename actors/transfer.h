@@ -21,14 +21,14 @@ typedef struct {
     uuid16_t customer;
     uint32_t program;
     points_t points;
-    points_t balance_after;  /* of the giver, right after the hold */
-    bool     has_key;
-    hash_t   key_hash, body_hash;
-    int64_t  held_us;
+    points_t balance_after; /* of the giver, right after the hold */
+    bool has_key;
+    hash_t key_hash, body_hash;
+    int64_t held_us;
     uint16_t to_partition;
 } transfer_t;
 
-void      transfer_encode(const transfer_t *self, buffer_t *out);
+void transfer_encode(const transfer_t *self, buffer_t *out);
 errcode_t transfer_decode(transfer_t *self, const void *bytes, size_t n, err_t *err);
 
 #endif

@@ -240,17 +240,9 @@ errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot
     cursor =
         store_cursor_new(store, snapshot, FAMILY_LOG, lower, sizeof lower, upper, sizeof upper);
     for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
-        size_t key_bytes, n;
-        const uint8_t *key = store_cursor_key(cursor, &key_bytes);
-        const uint8_t *value = store_cursor_value(cursor, &n);
-        log_row_t row;
+        log_row_t row = {0};
 
-        if (key_bytes != LOG_KEY_BYTES) {
-            rc = err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
-                         partition, key_bytes);
-            break;
-        }
-        rc = log_row_decode(&row, partition, be64_get(key + 2), value, n, err);
+        rc = log_row_at(&row, partition, cursor, err);
         if (rc == ERR_NONE)
             rc = scan_row(&before, expected, is_set ? &set : NULL, floor, partition, &row, &after,
                           err);
@@ -286,15 +278,9 @@ static errcode_t scan_start(store_t *store, const store_snapshot_t *snapshot, ui
     store_cursor_seek_before(cursor, lower, sizeof lower);
     rc = store_cursor_error(cursor, err);
     if (rc == ERR_NONE && store_cursor_valid(cursor)) {
-        size_t key_bytes, n;
-        const uint8_t *key = store_cursor_key(cursor, &key_bytes);
-        const uint8_t *value = store_cursor_value(cursor, &n);
-        log_row_t row;
+        log_row_t row = {0};
 
-        rc = key_bytes == LOG_KEY_BYTES
-                 ? log_row_decode(&row, partition, be64_get(key + 2), value, n, err)
-                 : err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
-                           partition, key_bytes);
+        rc = log_row_at(&row, partition, cursor, err);
         if (rc == ERR_NONE) {
             *before = row.after;
             *expected = row.after.offset + 1;

@@ -90,6 +90,20 @@ errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, c
     return ERR_NONE;
 }
 
+errcode_t log_row_at(log_row_t *row, uint16_t partition, const store_cursor_t *cursor, err_t *err)
+{
+    size_t key_bytes, n;
+    const uint8_t *key = store_cursor_key(cursor, &key_bytes);
+    const uint8_t *value = store_cursor_value(cursor, &n);
+
+    if (key_bytes != LOG_KEY_BYTES) {
+        memset(row, 0, sizeof *row);
+        return err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
+                       partition, key_bytes);
+    }
+    return log_row_decode(row, partition, be64_get(key + 2), value, n, err);
+}
+
 errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *position,
                             uint64_t *next_ordinal, bool *found, err_t *err)
 {
@@ -111,20 +125,12 @@ errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *posi
     store_cursor_last(cursor);
     rc = store_cursor_error(cursor, err);
     if (rc == ERR_NONE && store_cursor_valid(cursor)) {
-        log_row_t row;
-        size_t key_bytes, n;
-        const uint8_t *key = store_cursor_key(cursor, &key_bytes);
-        const uint8_t *value = store_cursor_value(cursor, &n);
+        log_row_t row = {0};
 
-        if (key_bytes != LOG_KEY_BYTES) {
-            rc = err_set(err, ERR_CORRUPT, "a log row of partition %u has a key of %zu bytes",
-                         partition, key_bytes);
-        } else {
-            ordinal = be64_get(key + 2);
-            rc = log_row_decode(&row, partition, ordinal, value, n, err);
-        }
+        rc = log_row_at(&row, partition, cursor, err);
         if (rc == ERR_NONE) {
             *position = row.after;
+            ordinal = row.after.offset;
             *next_ordinal = ordinal + 1;
             *found = true;
         }

@@ -31,6 +31,9 @@ typedef struct {
 errcode_t log_row_decode(log_row_t *row, uint16_t partition, uint64_t ordinal, const void *value,
                          size_t n, err_t *err);
 
+/* The row that a cursor over one partition's log stands on. */
+errcode_t log_row_at(log_row_t *row, uint16_t partition, const store_cursor_t *cursor, err_t *err);
+
 /* The last committed position. offset 0: set by a restore, no record stands behind it. */
 errcode_t log_rows_position(store_t *store, uint16_t partition, position_t *position,
                             uint64_t *next_ordinal, bool *found, err_t *err);
