@@ -85,7 +85,7 @@ static errcode_t gather(partition_t *self, const account_t *account, gathering_t
         row_write_t write = {.family = FAMILY_STATE}, newer;
         write.key = store_cursor_key(cursor, &write.key_bytes);
         write.value = store_cursor_value(cursor, &write.value_bytes);
-        if (overlay_find(self->overlay, FAMILY_STATE, write.key, write.key_bytes, &newer))
+        if (partition_decided(self, FAMILY_STATE, write.key, write.key_bytes, &newer))
             continue; /* written or deleted in this round: comes with the overlay */
         gather_one(out, &write);
         read++;
@@ -94,7 +94,7 @@ static errcode_t gather(partition_t *self, const account_t *account, gathering_t
     store_cursor_destroy(&cursor);
     if (rc != ERR_NONE)
         return rc;
-    overlay_each(self->overlay, FAMILY_STATE, prefix, prefix_bytes, gather_one, out);
+    partition_decided_each(self, FAMILY_STATE, prefix, prefix_bytes, gather_one, out);
     if (out->failed)
         return err_set(err, ERR_CORRUPT, "a lot of account %llu cannot be read",
                        (unsigned long long)account->id);

@@ -34,10 +34,17 @@ partition_t *partition_new(const partition_config_t *config)
     self->sending = memory_zalloc(pairs * sizeof *self->sending);
     self->receiving = memory_zalloc(pairs * sizeof *self->receiving);
     self->allocations = memory_zalloc(ENTRY_ALLOCATIONS_MAX * sizeof *self->allocations);
-    buffer_init(&self->body, BODY_BYTES_MAX);
-    buffer_init(&self->results, BODY_BYTES_MAX);
+    for (size_t i = 0; i < COUNT_OF(self->rounds); i++) {
+        round_t *round = &self->rounds[i];
+        buffer_init(&round->body, BODY_BYTES_MAX);
+        buffer_init(&round->results, BODY_BYTES_MAX);
+        buffer_init(&round->session_changes, BODY_BYTES_MAX);
+        round->overlay = overlay_new(&round->body);
+        round->out = memory_zalloc(pairs * sizeof *round->out);
+        round->in = memory_zalloc(pairs * sizeof *round->in);
+    }
+    self->now = &self->rounds[0];
     buffer_init(&self->changes, BODY_BYTES_MAX);
-    buffer_init(&self->session_changes, BODY_BYTES_MAX);
     buffer_init(&self->row, BATCH_VALUE_BYTES_MAX);
     buffer_init(&self->value, BATCH_VALUE_BYTES_MAX);
     buffer_init(&self->text, BATCH_VALUE_BYTES_MAX);
@@ -45,7 +52,6 @@ partition_t *partition_new(const partition_config_t *config)
     buffer_init(&self->entry_row, BATCH_VALUE_BYTES_MAX);
     buffer_init(&self->blob, BATCH_VALUE_BYTES_MAX);
     arena_init(&self->arena, 16 * 1024 * 1024);
-    self->overlay = overlay_new(&self->body);
     return self;
 }
 
@@ -56,14 +62,21 @@ void partition_destroy(partition_t **self_p)
         return;
     *self_p = NULL;
     partition_stop(self);
-    overlay_destroy(&self->overlay);
+    for (size_t i = 0; i < COUNT_OF(self->rounds); i++) {
+        round_t *round = &self->rounds[i];
+        overlay_destroy(&round->overlay);
+        buffer_free(&round->body);
+        buffer_free(&round->results);
+        buffer_free(&round->session_changes);
+        free(round->replies);
+        free(round->out);
+        free(round->in);
+    }
     arena_free(&self->arena);
-    buffer_t *buffers[] = {&self->body,      &self->results, &self->changes, &self->session_changes,
-                           &self->row,       &self->value,   &self->text,    &self->keys_row,
-                           &self->entry_row, &self->blob};
+    buffer_t *buffers[] = {&self->changes,  &self->row,       &self->value, &self->text,
+                           &self->keys_row, &self->entry_row, &self->blob};
     for (size_t i = 0; i < COUNT_OF(buffers); i++)
         buffer_free(buffers[i]);
-    free(self->replies);
     free(self->counting);
     free(self->sending);
     free(self->receiving);
@@ -89,7 +102,7 @@ bool partition_idle(const partition_t *self)
 }
 bool partition_full(const partition_t *self)
 {
-    return self->body.size >= BODY_BYTES_FULL || self->reply_count >= REPLIES_MAX / 2;
+    return self->now->body.size >= BODY_BYTES_FULL || self->now->reply_count >= REPLIES_MAX / 2;
 }
 
 void partition_halt(partition_t *self, const char *format, ...)
@@ -130,22 +143,22 @@ static bool is_account_key(family_t family, const uint8_t *key, size_t key_bytes
 void partition_put(partition_t *self, family_t family, const void *key, size_t key_bytes,
                    const buffer_t *value)
 {
-    size_t at = self->body.size;
+    size_t at = self->now->body.size;
 
     INVARIANT(!value->failed);
-    batch_put(&self->body, family, key, key_bytes, value->bytes, value->size);
-    INVARIANT(!self->body.failed);
-    overlay_note(self->overlay, at);
+    batch_put(&self->now->body, family, key, key_bytes, value->bytes, value->size);
+    INVARIANT(!self->now->body.failed);
+    overlay_note(self->now->overlay, at);
     if (is_account_key(family, key, key_bytes))
         row_cache_put(self->config.cache, key, key_bytes, value->bytes, value->size);
 }
 
 void partition_delete(partition_t *self, family_t family, const void *key, size_t key_bytes)
 {
-    size_t at = self->body.size;
-    batch_delete(&self->body, family, key, key_bytes);
-    INVARIANT(!self->body.failed);
-    overlay_note(self->overlay, at);
+    size_t at = self->now->body.size;
+    batch_delete(&self->now->body, family, key, key_bytes);
+    INVARIANT(!self->now->body.failed);
+    overlay_note(self->now->overlay, at);
     if (is_account_key(family, key, key_bytes))
         row_cache_remove(self->config.cache, key, key_bytes);
 }
@@ -154,12 +167,45 @@ errcode_t partition_get(partition_t *self, family_t family, const void *key, siz
                         buffer_t *value, bool *found, err_t *err)
 {
     row_write_t write;
-    if (overlay_find(self->overlay, family, key, key_bytes, &write)) {
+    if (partition_decided(self, family, key, key_bytes, &write)) {
         *found = !write.is_delete;
         buffer_append(value, write.value, write.value_bytes);
         return ERR_NONE;
     }
     return store_get(self->config.store, NULL, family, key, key_bytes, value, found, err);
+}
+
+bool partition_decided(const partition_t *self, family_t family, const void *key, size_t key_bytes,
+                       row_write_t *out)
+{
+    return overlay_find(self->now->overlay, family, key, key_bytes, out) ||
+           (self->flying != NULL &&
+            overlay_find(self->flying->overlay, family, key, key_bytes, out));
+}
+
+/* Shows the flying round's rows that the present one has not written again. */
+typedef struct {
+    const overlay_t *newer;
+    void (*visit)(void *state, const row_write_t *write);
+    void *state;
+} older_t;
+
+static void visit_older(void *state, const row_write_t *write)
+{
+    const older_t *older = state;
+    row_write_t newer;
+    if (!overlay_find(older->newer, write->family, write->key, write->key_bytes, &newer))
+        older->visit(older->state, write);
+}
+
+void partition_decided_each(const partition_t *self, family_t family, const void *prefix,
+                            size_t prefix_bytes,
+                            void (*visit)(void *state, const row_write_t *write), void *state)
+{
+    older_t older = {.newer = self->now->overlay, .visit = visit, .state = state};
+    if (self->flying != NULL)
+        overlay_each(self->flying->overlay, family, prefix, prefix_bytes, visit_older, &older);
+    overlay_each(self->now->overlay, family, prefix, prefix_bytes, visit, state);
 }
 
 uint64_t partition_new_id(partition_t *self, uint16_t slot)
@@ -259,22 +305,23 @@ void partition_claim(partition_t *self, const hash_t *fresh_history)
 
 static reply_t *reply_slot(partition_t *self)
 {
-    if (self->reply_count == self->reply_capacity) {
-        self->reply_capacity = self->reply_capacity ? self->reply_capacity * 2 : 64;
-        self->replies = memory_realloc(self->replies, self->reply_capacity * sizeof *self->replies);
+    if (self->now->reply_count == self->now->reply_capacity) {
+        self->now->reply_capacity = self->now->reply_capacity ? self->now->reply_capacity * 2 : 64;
+        self->now->replies = memory_realloc(self->now->replies,
+                                            self->now->reply_capacity * sizeof *self->now->replies);
     }
-    return &self->replies[self->reply_count++];
+    return &self->now->replies[self->now->reply_count++];
 }
 
 static void reply_result(partition_t *self, request_t *request, const void *result, size_t n)
 {
     reply_t *reply = reply_slot(self);
     reply->request = request;
-    reply->result_at = self->results.size;
+    reply->result_at = self->now->results.size;
     reply->result_bytes = n;
     reply->err.code = ERR_NONE;
-    buffer_append(&self->results, result, n);
-    INVARIANT(!self->results.failed);
+    buffer_append(&self->now->results, result, n);
+    INVARIANT(!self->now->results.failed);
 }
 
 static void reply_error(partition_t *self, request_t *request, const err_t *err)
@@ -349,56 +396,56 @@ void partition_stop(partition_t *self)
 /* Where record i ends in body. */
 static size_t record_end(const partition_t *self, uint32_t i)
 {
-    return i + 1 < self->record_count ? self->record_at[i + 1] : self->body.size;
+    return i + 1 < self->now->record_count ? self->now->record_at[i + 1] : self->now->body.size;
 }
 
 static void record_begin(partition_t *self)
 {
     static const uint8_t room[RECORD_HEADER_BYTES];
-    INVARIANT(self->record_count < ROUND_RECORDS_MAX);
-    self->record_at[self->record_count++] = self->body.size;
-    buffer_append(&self->body, room, sizeof room);
+    INVARIANT(self->now->record_count < ROUND_RECORDS_MAX);
+    self->now->record_at[self->now->record_count++] = self->now->body.size;
+    buffer_append(&self->now->body, room, sizeof room);
 }
 
 static void decision_begin(partition_t *self, const void *command, size_t n, bool may_be_large)
 {
     size_t full =
         may_be_large || n >= LARGE_COMMAND_BYTES ? RECORD_BODY_BEFORE_LARGE : RECORD_BODY_BYTES;
-    if (self->record_count == self->sealed ||
-        self->body.size - self->record_at[self->record_count - 1] >= full)
+    if (self->now->record_count == self->now->sealed ||
+        self->now->body.size - self->now->record_at[self->now->record_count - 1] >= full)
         record_begin(self);
-    self->decision_at = section_begin(&self->body, SECTION_DECISION, command, n);
+    self->decision_at = section_begin(&self->now->body, SECTION_DECISION, command, n);
     self->definition_message = 0;
 }
 
 static bool decision_wrote(const partition_t *self)
 {
-    return self->body.size > section_writes_at(&self->body, self->decision_at);
+    return self->now->body.size > section_writes_at(&self->now->body, self->decision_at);
 }
 
 /* Keeps the section when it has effects; a decision without any is not logged. */
 static void decision_end(partition_t *self)
 {
     if (decision_wrote(self))
-        section_end(&self->body, self->decision_at);
+        section_end(&self->now->body, self->decision_at);
     else
-        self->body.size = self->decision_at;
+        self->now->body.size = self->decision_at;
 }
 
 static void note_record(partition_t *self, size_t from, size_t until)
 {
-    const uint8_t *body = self->body.bytes + from;
+    const uint8_t *body = self->now->body.bytes + from;
     size_t at = 0;
     bool corrupt = false;
     section_t section;
 
     while (section_next(body, until - from, &at, &section, &corrupt)) {
-        size_t writes_at = (size_t)(section.writes - self->body.bytes), inner = 0;
+        size_t writes_at = (size_t)(section.writes - self->now->body.bytes), inner = 0;
         row_write_t write;
         for (size_t start = 0;
              batch_next(section.writes, section.writes_bytes, &inner, &write, &corrupt);
              start = inner)
-            overlay_note(self->overlay, writes_at + start);
+            overlay_note(self->now->overlay, writes_at + start);
     }
     INVARIANT(!corrupt);
 }
@@ -407,13 +454,13 @@ static void note_record(partition_t *self, size_t from, size_t until)
 static void decision_undo(partition_t *self)
 {
     bool wrote = decision_wrote(self);
-    self->body.size = self->decision_at;
+    self->now->body.size = self->decision_at;
     if (!wrote)
         return;
-    overlay_clear(self->overlay);
+    overlay_clear(self->now->overlay);
     row_cache_clear(self->config.cache);
-    for (uint32_t i = 0; i < self->record_count; i++)
-        note_record(self, self->record_at[i] + RECORD_HEADER_BYTES, record_end(self, i));
+    for (uint32_t i = 0; i < self->now->record_count; i++)
+        note_record(self, self->now->record_at[i] + RECORD_HEADER_BYTES, record_end(self, i));
 }
 
 static errcode_t decide(partition_t *self, const command_t *command, result_t *result, err_t *err)
@@ -530,6 +577,7 @@ void partition_message(partition_t *self, uint16_t dst, const buffer_t *body)
     self->unacked++;
     partition_put(self, FAMILY_OUTBOX, key, key_outbox(key, self->config.number, dst, n), body);
     buffer_reset(&self->value);
+    self->now->pairs_changed = true;
     pair_out_encode(&sending->decided, &self->value);
     partition_put(self, FAMILY_STATE, key, key_pair_out(key, self->config.number, dst),
                   &self->value);
@@ -539,6 +587,7 @@ static void put_pair_in(partition_t *self, uint16_t src)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->value);
+    self->now->pairs_changed = true;
     pair_in_encode(&self->receiving[src].decided, &self->value);
     partition_put(self, FAMILY_STATE, key, key_pair_in(key, self->config.number, src),
                   &self->value);
@@ -642,6 +691,7 @@ static void on_ack(partition_t *self, const frame_t *frame)
     sending->decided = fresh;
     sending->backoff_us = MESSAGE_RESEND_MIN_US;
     buffer_reset(&self->value);
+    self->now->pairs_changed = true;
     pair_out_encode(&fresh, &self->value);
     partition_put(self, FAMILY_STATE, key, key_pair_out(key, self->config.number, frame->dst),
                   &self->value);
@@ -801,7 +851,7 @@ void partition_on_tick(partition_t *self, int64_t wall_us)
         else /* some partition is out of reach: the definition stands all the same */
             answer_waiting(self, link, waiting->result, waiting->result_bytes, NULL);
     }
-    if (self->counters_changed && self->body.size == 0)
+    if (self->counters_changed && self->now->body.size == 0)
         self->checkpoint_due = true; /* a quiet moment */
 }
 
@@ -811,7 +861,7 @@ static void seal_claim(partition_t *self, record_header_t *header)
 {
     uint64_t prev = self->decided.epoch;
     for (int i = 0; i < 8; i++)
-        buffer_byte(&self->body, (uint8_t)(prev >> (8 * i)));
+        buffer_byte(&self->now->body, (uint8_t)(prev >> (8 * i)));
     header->kind = RECORD_CLAIM;
     header->epoch = prev + 1;
     header->seq = self->decided.seq;
@@ -837,28 +887,29 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
         return false;
     if (self->claim_due) {
         self->claim_due = false;
-        INVARIANT(self->body.size == 0);
+        INVARIANT(self->now->body.size == 0);
         record_begin(self);
         seal_claim(self, &header);
     } else {
         if (self->state != PARTITION_OWNER)
             return false;
         if (self->checkpoint_due ||
-            (self->sealed == 0 && self->body.size > 0 && self->counters_changed &&
+            (self->now->sealed == 0 && self->now->body.size > 0 && self->counters_changed &&
              self->records_since_checkpoint >= CHECKPOINT_RECORDS)) {
             decision_begin(self, NULL, 0, false);
             ledger_checkpoint(self);
             decision_end(self);
         }
-        if (self->sealed == self->record_count ||
-            record_end(self, self->sealed) == self->record_at[self->sealed] + RECORD_HEADER_BYTES)
+        if (self->now->sealed == self->now->record_count ||
+            record_end(self, self->now->sealed) ==
+                self->now->record_at[self->now->sealed] + RECORD_HEADER_BYTES)
             return false; /* only the last one can be empty: its decision was taken back */
         self->records_since_checkpoint++;
     }
-    uint8_t *start = self->body.bytes + self->record_at[self->sealed];
+    uint8_t *start = self->now->body.bytes + self->now->record_at[self->now->sealed];
     *record = start;
-    *n = record_end(self, self->sealed) - self->record_at[self->sealed];
-    self->sealed++;
+    *n = record_end(self, self->now->sealed) - self->now->record_at[self->now->sealed];
+    self->now->sealed++;
     header.body_bytes = (uint32_t)(*n - RECORD_HEADER_BYTES);
     record_encode_header(&header, start + RECORD_HEADER_BYTES, start);
     /* What the log will say of it, so that the next record of this round can follow. */
@@ -906,9 +957,9 @@ verdict_t partition_on_record(partition_t *self, const journal_record_t *record,
 
 /* ---- after the commit ---- */
 
-static void publish_changes(partition_t *self)
+static void publish_changes(partition_t *self, size_t bytes)
 {
-    unpack_t in = unpack_from(self->changes.bytes, self->changes.size);
+    unpack_t in = unpack_from(self->changes.bytes, bytes);
     while (in.at < in.end) {
         change_t change;
         err_t err = {0};
@@ -919,12 +970,14 @@ static void publish_changes(partition_t *self)
             return;
         }
     }
-    buffer_reset(&self->changes);
+    self->changes.size -= bytes;
+    if (self->changes.size > 0)
+        memmove(self->changes.bytes, self->changes.bytes + bytes, self->changes.size);
 }
 
-static void publish_sessions(partition_t *self)
+static void publish_sessions(const partition_t *self, const round_t *round)
 {
-    unpack_t in = unpack_from(self->session_changes.bytes, self->session_changes.size);
+    unpack_t in = unpack_from(round->session_changes.bytes, round->session_changes.size);
     while (in.at < in.end) {
         hash_t token = {{0}};
         const void *value = NULL;
@@ -934,7 +987,6 @@ static void publish_sessions(partition_t *self)
         if (self->config.session != NULL)
             self->config.session(self->config.state, &token, n > 0 ? value : NULL, n);
     }
-    buffer_reset(&self->session_changes);
 }
 
 static void answer_definitions(partition_t *self)
@@ -957,47 +1009,93 @@ static void answer_definitions(partition_t *self)
         }
 }
 
-static void round_clear(partition_t *self)
+static void round_clear(round_t *round)
 {
-    overlay_clear(self->overlay);
-    buffer_reset(&self->body);
-    buffer_reset(&self->results);
-    self->record_count = 0;
-    self->sealed = 0;
-    self->reply_count = 0;
+    overlay_clear(round->overlay);
+    buffer_reset(&round->body);
+    buffer_reset(&round->results);
+    buffer_reset(&round->session_changes);
+    round->record_count = 0;
+    round->sealed = 0;
+    round->reply_count = 0;
+    round->answered = false;
+    round->pairs_changed = false;
+    round->halted = false;
 }
 
-void partition_committed(partition_t *self, int64_t wall_us)
+void partition_fly(partition_t *self)
 {
-    bool wrote = self->sealed > 0;
+    round_t *round = self->now;
 
-    if (self->state == PARTITION_HALTED) {
-        err_t err;
-        err_set(&err, ERR_HALTED, "%s", self->trouble);
-        partition_drop(self, &err);
-        return;
-    }
-    if (wrote) {
+    INVARIANT(self->flying == NULL);
+    INVARIANT(round->sealed == round->record_count ||
+              round->body.size == round->record_at[round->sealed] + RECORD_HEADER_BYTES ||
+              self->state == PARTITION_HALTED);
+    round->halted = self->state == PARTITION_HALTED;
+    round->changes_bytes = self->changes.size;
+    if (round->pairs_changed)
         for (uint16_t i = 0; i <= self->config.partitions; i++) {
-            self->sending[i].committed = self->sending[i].decided;
-            self->receiving[i].committed = self->receiving[i].decided;
+            round->out[i] = self->sending[i].decided;
+            round->in[i] = self->receiving[i].decided;
         }
-        publish_changes(self);
-        publish_sessions(self);
-    }
-    for (size_t i = 0; i < self->reply_count; i++) {
-        reply_t *reply = &self->replies[i];
-        if (reply->err.code != ERR_NONE)
-            request_complete(reply->request, NULL, 0, &reply->err);
+    self->flying = round;
+    self->now = round == &self->rounds[0] ? &self->rounds[1] : &self->rounds[0];
+}
+
+static void answer_round(round_t *round, const err_t *why)
+{
+    for (size_t i = 0; i < round->reply_count; i++) {
+        reply_t *reply = &round->replies[i];
+        if (why != NULL || reply->err.code != ERR_NONE)
+            request_complete(reply->request, NULL, 0, why != NULL ? why : &reply->err);
         else
-            request_complete(reply->request, self->results.bytes + reply->result_at,
+            request_complete(reply->request, round->results.bytes + reply->result_at,
                              reply->result_bytes, NULL);
         request_release(reply->request);
     }
-    round_clear(self);
+    round->reply_count = 0;
+    round->answered = true;
+}
+
+void partition_answer(partition_t *self)
+{
+    round_t *round = self->flying;
+    err_t err;
+
+    if (round->halted) {
+        err_set(&err, ERR_HALTED, "partition %u is halted", self->config.number);
+        answer_round(round, &err);
+        return;
+    }
+    publish_sessions(self, round);
+    answer_round(round, NULL);
+}
+
+void partition_landed(partition_t *self, int64_t wall_us)
+{
+    round_t *round = self->flying;
+    bool wrote = round->sealed > 0 && !round->halted;
+
+    INVARIANT(round->answered);
+    if (wrote) {
+        if (round->pairs_changed)
+            for (uint16_t i = 0; i <= self->config.partitions; i++) {
+                self->sending[i].committed = round->out[i];
+                self->receiving[i].committed = round->in[i];
+            }
+        publish_changes(self, round->changes_bytes);
+    }
+    round_clear(round);
+    self->flying = NULL;
+    if (self->state != PARTITION_OWNER)
+        return;
     for (uint16_t i = 0; i <= self->config.partitions; i++) {
-        if (self->receiving[i].ack_due)
+        if (self->receiving[i].ack_due) {
             send_ack(self, i);
+            /* What the round being decided applies is acknowledged after its own commit. */
+            self->receiving[i].ack_due =
+                self->receiving[i].committed.seq != self->receiving[i].decided.seq;
+        }
         if (wrote && self->sending[i].committed.acked + 1 <= self->sending[i].committed.next)
             pump(self, i, wall_us);
     }
@@ -1005,15 +1103,21 @@ void partition_committed(partition_t *self, int64_t wall_us)
         answer_definitions(self);
 }
 
+void partition_committed(partition_t *self, int64_t wall_us)
+{
+    partition_fly(self);
+    partition_answer(self);
+    partition_landed(self, wall_us);
+}
+
 void partition_drop(partition_t *self, const err_t *why)
 {
-    for (size_t i = 0; i < self->reply_count; i++) {
-        request_complete(self->replies[i].request, NULL, 0, why);
-        request_release(self->replies[i].request);
+    for (size_t i = 0; i < COUNT_OF(self->rounds); i++) {
+        answer_round(&self->rounds[i], why);
+        round_clear(&self->rounds[i]);
     }
+    self->flying = NULL;
     buffer_reset(&self->changes);
-    buffer_reset(&self->session_changes);
-    round_clear(self);
     row_cache_clear(self->config.cache);
 }
 

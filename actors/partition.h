@@ -66,6 +66,12 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
 /* Judges a record of this partition's log; on acceptance appends its row writes to effects. */
 verdict_t partition_on_record(partition_t *self, const journal_record_t *record, buffer_t *effects);
 void partition_committed(partition_t *self, int64_t wall_us);
+/* The same in three steps, so that the next round can be decided while this one is on its way to the disk:
+ * fly after the last record of the round was sealed and judged; answer after the journal's commit (may run on the
+ * thread that commits: it touches nothing but the flying round); landed afterwards, on the shard's thread. */
+void partition_fly(partition_t *self);
+void partition_answer(partition_t *self);
+void partition_landed(partition_t *self, int64_t wall_us);
 void partition_drop(partition_t *self, const err_t *why);
 /* Completes every waiting request (stop): their outcome is unknown or they never ran. */
 void partition_stop(partition_t *self);

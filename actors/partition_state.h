@@ -62,6 +62,24 @@ typedef struct {
 #define COUNTING_PLACES   4096
 #define ROUND_RECORDS_MAX 512
 
+/* What is decided together, written together and answered together. */
+typedef struct {
+    buffer_t body; /* records: room for the header, then sections, see section.h */
+    size_t record_at[ROUND_RECORDS_MAX]; /* where each starts in body */
+    uint32_t record_count, sealed;       /* records begun; given out */
+    overlay_t *overlay;                  /* owned */
+    buffer_t results;
+    reply_t *replies; /* owned */
+    size_t reply_count, reply_capacity;
+    bool answered;            /* its replies have left */
+    bool pairs_changed;       /* then `out` and `in` are what its commit makes true */
+    pair_out_t *out;          /* owned; by partition number */
+    pair_in_t *in;            /* owned */
+    size_t changes_bytes;     /* how much of the partition's `changes` is its own or older */
+    buffer_t session_changes; /* told when it is committed, before its replies leave */
+    bool halted;              /* its log refused it: every reply is an error */
+} round_t;
+
 struct partition {
     partition_config_t config;
     partition_state_t state;
@@ -79,23 +97,17 @@ struct partition {
     points_t available; /* sum over accounts, decided */
     uint64_t accounts;
 
-    /* the round */
-    buffer_t body; /* records: room for the header, then sections, see section.h */
-    size_t record_at[ROUND_RECORDS_MAX]; /* where each starts in body */
-    uint32_t record_count, sealed;       /* records begun; given out */
-    size_t decision_at;                  /* where the decision being made starts in body */
+    /* rounds: one is being decided while the one before may be on its way to the disk */
+    round_t rounds[2];
+    round_t *now;       /* being decided */
+    round_t *flying;    /* sealed, being committed; NULL when none is */
+    size_t decision_at; /* where the decision being made starts in now->body */
     bool claim_due;
     hash_t fresh_history;
-    overlay_t *overlay; /* owned */
-    buffer_t results;
-    reply_t *replies; /* owned */
-    size_t reply_count, reply_capacity;
     uint32_t next_definition[RESOURCE__END];
     uint64_t
         definition_message; /* number of the catalogue message decided last; 0 = none in this decision */
-    buffer_t
-        changes; /* catalogue: change rows decided in this round, put in the catalogue after commit */
-    buffer_t session_changes;
+    buffer_t changes;       /* catalogue: change rows decided, put in the catalogue after commit */
 
     /* pairs, by partition number; the catalogue's included */
     sending_t *sending;     /* owned */
@@ -117,6 +129,12 @@ void partition_put(partition_t *self, family_t family, const void *key, size_t k
 void partition_delete(partition_t *self, family_t family, const void *key, size_t key_bytes);
 errcode_t partition_get(partition_t *self, family_t family, const void *key, size_t key_bytes,
                         buffer_t *value, bool *found, err_t *err);
+/* The same over the rows that are decided and not yet on disk: the newest write of a row. */
+bool partition_decided(const partition_t *self, family_t family, const void *key, size_t key_bytes,
+                       row_write_t *out);
+void partition_decided_each(const partition_t *self, family_t family, const void *prefix,
+                            size_t prefix_bytes,
+                            void (*visit)(void *state, const row_write_t *write), void *state);
 uint64_t partition_new_id(partition_t *self, uint16_t slot);
 void partition_halt(partition_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 

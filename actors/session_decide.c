@@ -16,9 +16,10 @@ static void write_session(partition_t *self, const session_t *session)
         session_row_encode(session, &self->value);
         partition_put(self, FAMILY_STATE, key, key_bytes, &self->value);
     }
-    pack_blob(&self->session_changes, session->token.bytes, sizeof session->token.bytes);
-    pack_blob(&self->session_changes, self->value.bytes, session->user == 0 ? 0 : self->value.size);
-    INVARIANT(!self->session_changes.failed);
+    pack_blob(&self->now->session_changes, session->token.bytes, sizeof session->token.bytes);
+    pack_blob(&self->now->session_changes, self->value.bytes,
+              session->user == 0 ? 0 : self->value.size);
+    INVARIANT(!self->now->session_changes.failed);
 }
 
 errcode_t decide_session(partition_t *self, const command_t *command, result_t *result, err_t *err)

@@ -20,20 +20,28 @@
 #define CACHE_BYTES_PER_ACCOUNT 512
 #define TROUBLES_BYTES_MAX      (64 * 1024)
 #define METRICS_BYTES_MAX       (1024 * 1024)
+#define HAND_OVER_COMMANDS      6
 #define NOT_OWNED               UINT16_MAX
+
+enum { COMMIT_IDLE, COMMIT_GO, COMMIT_DONE, COMMIT_STOP };
+
+/* What the shard's thread sleeps for. */
+enum { AWAKE, SLEEPS_FOR_ANY, SLEEPS_FOR_MANY };
 
 struct shard {
     shard_config_t config;
     partition_t **partitions; /* owned; owned_count of them */
     uint16_t *index_of;       /* owned; partition number -> index in partitions, or NOT_OWNED */
     row_cache_t *cache;       /* owned */
-    pthread_t thread;
+    pthread_t thread, committer;
+    atomic_int commit; /* futex word: COMMIT_* */
     bool started;
 
     /* the mailbox: a stack that the thread takes as a whole */
     _Atomic(request_t *) mailbox;
     atomic_uint waiting; /* requests in the mailbox or taken but not yet run */
-    atomic_int sleeping; /* futex word: 1 while the thread waits */
+    atomic_int sleeping; /* futex word: AWAKE, SLEEPS_FOR_* */
+    atomic_uint many;    /* so much mail wakes the thread while a round is in flight */
     atomic_bool ready, stopping, frozen;
     atomic_uint rounds; /* futex word for shard_freeze: passes of the loop */
 
@@ -47,6 +55,9 @@ struct shard {
     request_t *taken, **taken_tail; /* FIFO */
     buffer_t frames, local;         /* being worked on; sent to partitions of this shard */
     buffer_t effects;
+    bool *flying; /* owned; by index: part of the round that is being committed */
+    bool in_flight;
+    uint32_t round_commands;               /* decided in the present round */
     bool *touched;                         /* owned; by index */
     int64_t next_tick_us, next_publish_us; /* boot clock */
 };
@@ -56,6 +67,19 @@ static void *run(void *state);
 static void futex_wake(atomic_int *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+/* urgent: not only mail, for which a thread that waits for a commit sleeps on until there is much of it. */
+static void wake(shard_t *self, bool urgent)
+{
+    int sleeps = atomic_load(&self->sleeping);
+
+    if (sleeps == AWAKE || (sleeps == SLEEPS_FOR_MANY && !urgent &&
+                            atomic_load_explicit(&self->waiting, memory_order_relaxed) <
+                                atomic_load_explicit(&self->many, memory_order_relaxed)))
+        return;
+    if (atomic_exchange(&self->sleeping, AWAKE) != AWAKE)
+        futex_wake(&self->sleeping);
 }
 
 static int64_t wall_us(const shard_t *self)
@@ -114,6 +138,7 @@ shard_t *shard_new(const shard_config_t *config)
     self->index_of = memory_alloc(all * sizeof *self->index_of);
     memset(self->index_of, 0xff, all * sizeof *self->index_of);
     self->touched = memory_zalloc(config->owned_count * sizeof *self->touched);
+    self->flying = memory_zalloc(config->owned_count * sizeof *self->flying);
     self->acked = memory_zalloc(config->owned_count * sizeof *self->acked);
     self->taken_tail = &self->taken;
     INVARIANT(pthread_mutex_init(&self->lock, NULL) == 0);
@@ -159,15 +184,17 @@ void shard_destroy(shard_t **self_p)
     free(self->partitions);
     free(self->index_of);
     free(self->touched);
+    free(self->flying);
     free(self->acked);
     free(self);
 }
 
-/* Appends what the round decided, reads it back from the journal, commits, and releases replies and frames. */
-static void commit_round(shard_t *self)
+/* Seals what the round decided, appends it and reads it back: effects hold its row writes. false: nothing was written.
+ * From here on the round flies; the next one may be decided. */
+static bool seal_round(shard_t *self)
 {
     err_t err = {0};
-    int64_t now_us = wall_us(self), before_us = clock_boot_us(self->config.clock);
+    int64_t now_us = wall_us(self);
     bool appended = false;
     journal_record_t record;
 
@@ -184,17 +211,35 @@ static void commit_round(shard_t *self)
             appended = true;
         }
     }
+    buffer_reset(&self->effects);
+    while (appended && journal_next(self->config.journal, &record)) {
+        INVARIANT(self->index_of[record.partition] != NOT_OWNED);
+        partition_on_record(self->partitions[self->index_of[record.partition]], &record,
+                            &self->effects);
+    }
+    INVARIANT(!self->effects.failed);
+    for (size_t i = 0; i < self->config.owned_count; i++) {
+        self->flying[i] = self->touched[i];
+        self->touched[i] = false;
+        if (self->flying[i])
+            partition_fly(self->partitions[i]);
+    }
+    /* Half of what came last time is worth deciding ahead. */
+    atomic_store(&self->many, self->round_commands / 2 + 4);
+    self->round_commands = 0;
+    return appended;
+}
+
+/* One synced batch, then the replies. Runs on the committing thread, or on the shard's own when a round is so small that
+ * handing it over would cost more than it saves. */
+static void write_round(shard_t *self, bool appended)
+{
+    err_t err = {0};
+    int64_t before_us = clock_boot_us(self->config.clock);
+
     if (appended) {
-        buffer_reset(&self->effects);
-        while (journal_next(self->config.journal, &record)) {
-            INVARIANT(self->index_of[record.partition] != NOT_OWNED);
-            partition_on_record(self->partitions[self->index_of[record.partition]], &record,
-                                &self->effects);
-        }
-        INVARIANT(!self->effects.failed);
-        errcode_t rc = journal_commit(self->config.journal, &self->effects, &err);
-        if (rc !=
-            ERR_NONE) { /* the embedded journal ends the process itself; nothing else may go on either */
+        if (journal_commit(self->config.journal, &self->effects, &err) != ERR_NONE) {
+            /* The embedded journal ends the process itself; nothing else may go on either. */
             log_error("a batch could not be written: %s", err.text);
             abort();
         }
@@ -202,14 +247,66 @@ static void commit_round(shard_t *self)
         metric_add(METRIC_SYNC_MICROSECONDS,
                    (uint64_t)(clock_boot_us(self->config.clock) - before_us));
     }
+    for (size_t i = 0; i < self->config.owned_count; i++)
+        if (self->flying[i])
+            partition_answer(self->partitions[i]);
+}
+
+static void land_round(shard_t *self)
+{
+    int64_t now_us = wall_us(self);
+
     for (size_t i = 0; i < self->config.owned_count; i++) {
-        if (!self->touched[i])
+        if (!self->flying[i])
             continue;
-        self->touched[i] = false;
-        partition_committed(self->partitions[i], now_us);
+        self->flying[i] = false;
+        partition_landed(self->partitions[i], now_us);
         atomic_store_explicit(&self->acked[i], partition_position(self->partitions[i])->seq,
                               memory_order_release);
     }
+}
+
+/* ---- the committing thread ---- */
+
+static void *commit_rounds(void *state)
+{
+    shard_t *self = state;
+
+    for (;;) {
+        int what = atomic_load(&self->commit);
+        if (what == COMMIT_STOP)
+            return NULL;
+        if (what != COMMIT_GO) {
+            syscall(SYS_futex, &self->commit, FUTEX_WAIT_PRIVATE, what, NULL, NULL, 0);
+            continue;
+        }
+        write_round(self, true);
+        atomic_store(&self->commit, COMMIT_DONE);
+        wake(self, true);
+    }
+}
+
+/* Starts the commit of what was decided; a small round is done when this returns. */
+static void commit_round(shard_t *self)
+{
+    bool small = self->round_commands < HAND_OVER_COMMANDS;
+    bool appended = seal_round(self);
+
+    if (!appended || small) {
+        write_round(self, appended);
+        land_round(self);
+        return;
+    }
+    self->in_flight = true;
+    atomic_store(&self->commit, COMMIT_GO);
+    futex_wake(&self->commit);
+}
+
+static void stop_committer(shard_t *self)
+{
+    atomic_store(&self->commit, COMMIT_STOP);
+    futex_wake(&self->commit);
+    pthread_join(self->committer, NULL);
 }
 
 errcode_t shard_start(shard_t *self, err_t *err)
@@ -228,15 +325,20 @@ errcode_t shard_start(shard_t *self, err_t *err)
         partition_claim(self->partitions[i], &history);
         self->touched[i] = true;
     }
-    commit_round(self);
+    write_round(self, seal_round(self));
+    land_round(self);
     for (size_t i = 0; i < self->config.owned_count; i++)
         if (partition_state(self->partitions[i]) != PARTITION_OWNER)
             return err_set(err, ERR_HALTED, "%s",
                            partition_trouble(self->partitions[i])
                                ? partition_trouble(self->partitions[i])
                                : "a partition could not be claimed");
-    if (pthread_create(&self->thread, NULL, run, self) != 0)
+    if (pthread_create(&self->committer, NULL, commit_rounds, self) != 0)
+        return err_set(err, ERR_IO, "a thread for the journal could not be started");
+    if (pthread_create(&self->thread, NULL, run, self) != 0) {
+        stop_committer(self);
         return err_set(err, ERR_IO, "a thread for the partitions could not be started");
+    }
     self->started = true;
     atomic_store(&self->ready, true);
     return ERR_NONE;
@@ -254,21 +356,15 @@ void shard_stop(shard_t *self, int64_t timeout_us)
         nanosleep(&pause, NULL);
     }
     atomic_store(&self->stopping, true);
-    atomic_store(&self->sleeping, 0);
-    futex_wake(&self->sleeping);
+    wake(self, true);
     pthread_join(self->thread, NULL);
+    stop_committer(self);
     self->started = false;
     for (size_t i = 0; i < self->config.owned_count; i++)
         partition_stop(self->partitions[i]);
 }
 
 /* ---- from other threads ---- */
-
-static void wake(shard_t *self)
-{
-    if (atomic_load(&self->sleeping) != 0 && atomic_exchange(&self->sleeping, 0) != 0)
-        futex_wake(&self->sleeping);
-}
 
 errcode_t shard_post(shard_t *self, request_t *request, err_t *err)
 {
@@ -289,7 +385,7 @@ errcode_t shard_post(shard_t *self, request_t *request, err_t *err)
     do
         request->next = head;
     while (!atomic_compare_exchange_weak(&self->mailbox, &head, request));
-    wake(self);
+    wake(self, false);
     return ERR_NONE;
 }
 
@@ -302,7 +398,7 @@ void shard_deliver(shard_t *self, uint16_t dst, const void *frame, size_t n)
     pthread_mutex_lock(&self->lock);
     frame_push(&self->incoming, dst, frame, n);
     pthread_mutex_unlock(&self->lock);
-    wake(self);
+    wake(self, true);
 }
 
 bool shard_ready(const shard_t *self)
@@ -325,7 +421,7 @@ void shard_freeze(shard_t *self, bool frozen)
     unsigned from = atomic_load(&self->rounds);
     while (atomic_load(&self->rounds) - from < 2 && !atomic_load(&self->stopping)) {
         struct timespec pause = {.tv_nsec = 1000000};
-        wake(self);
+        wake(self, true);
         nanosleep(&pause, NULL);
     }
 }
@@ -393,11 +489,16 @@ static void run_frames(shard_t *self, int64_t now_us)
     }
 }
 
+static bool has_room(const shard_t *self)
+{
+    return self->round_commands < self->config.round_max;
+}
+
 static void run_requests(shard_t *self, int64_t now_us)
 {
     uint32_t count = 0;
 
-    while (self->taken != NULL && count < self->config.round_max) {
+    while (self->taken != NULL && has_room(self)) {
         request_t *request = self->taken;
         uint16_t index = self->index_of[request->partition];
         partition_t *partition = self->partitions[index];
@@ -409,6 +510,7 @@ static void run_requests(shard_t *self, int64_t now_us)
         partition_on_command(partition, request, now_us);
         self->touched[index] = true;
         request_release(request);
+        self->round_commands++;
         count++;
     }
     atomic_fetch_sub(&self->waiting, count);
@@ -451,20 +553,36 @@ static void tick(shard_t *self)
     }
 }
 
-/* Sleeps until there is work or the next tick is due. */
+/* Sleeps until there is work or the next tick is due. While a round is in flight a few requests are no work yet: deciding
+ * them one by one would cost a wake-up each, and they cannot be written before that round has landed. */
 static void wait_for_work(shard_t *self)
 {
     int64_t left_us = self->next_tick_us - clock_boot_us(self->config.clock);
+    int sleeps = self->in_flight ? SLEEPS_FOR_MANY : SLEEPS_FOR_ANY;
+    struct timespec timeout = {.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
+
     if (left_us <= 0)
         return;
-    struct timespec timeout = {.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
-    atomic_store(&self->sleeping, 1);
+    atomic_store(&self->sleeping, sleeps);
     pthread_mutex_lock(&self->lock);
-    bool frames = self->incoming.size > 0;
+    bool work = self->incoming.size > 0;
     pthread_mutex_unlock(&self->lock);
-    if (atomic_load(&self->mailbox) == NULL && !frames && !atomic_load(&self->stopping))
-        syscall(SYS_futex, &self->sleeping, FUTEX_WAIT_PRIVATE, 1, &timeout, NULL, 0);
-    atomic_store(&self->sleeping, 0);
+    if (self->in_flight)
+        work = work || atomic_load(&self->commit) == COMMIT_DONE ||
+               (has_room(self) && atomic_load(&self->waiting) >= atomic_load(&self->many));
+    else
+        work = work || atomic_load(&self->mailbox) != NULL || atomic_load(&self->stopping);
+    if (!work)
+        syscall(SYS_futex, &self->sleeping, FUTEX_WAIT_PRIVATE, sleeps, &timeout, NULL, 0);
+    atomic_store(&self->sleeping, AWAKE);
+}
+
+static bool anything_touched(const shard_t *self)
+{
+    for (size_t i = 0; i < self->config.owned_count; i++)
+        if (self->touched[i])
+            return true;
+    return false;
 }
 
 static void *run(void *state)
@@ -474,20 +592,27 @@ static void *run(void *state)
     publish(self);
     for (;;) {
         atomic_fetch_add(&self->rounds, 1);
+        if (self->in_flight && atomic_load(&self->commit) == COMMIT_DONE) {
+            self->in_flight = false;
+            atomic_store(&self->commit, COMMIT_IDLE);
+            land_round(self);
+        }
         take_mail(self);
         take_frames(self);
-        if (self->taken == NULL && self->frames.size == 0) {
-            if (atomic_load(&self->stopping))
+        bool work = self->frames.size > 0 || (self->taken != NULL && has_room(self));
+        if (!work && (self->in_flight || !anything_touched(self))) {
+            if (!self->in_flight && atomic_load(&self->stopping))
                 break;
             wait_for_work(self);
-            take_mail(self);
-            take_frames(self);
+            tick(self);
+            continue;
         }
         int64_t now_us = wall_us(self);
         run_frames(self, now_us);
         run_requests(self, now_us);
         tick(self);
-        commit_round(self);
+        if (!self->in_flight)
+            commit_round(self);
     }
     return NULL;
 }

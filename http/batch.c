@@ -542,7 +542,7 @@ static void answer_line(batch_t *self, slot_t *slot)
     int status = slot->status;
     text_t key = {NULL, 0};
     command_t command;
-    result_t result;
+    result_t result = {.status = 0};
     err_t err;
 
     buffer_reset(body);

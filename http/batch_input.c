@@ -6,19 +6,19 @@
 #include <civetweb.h>
 #include <stdlib.h>
 
-#define READ_BYTES  65536
-#define LINE_US     (INT64_C(10) * SECOND_US)
+#define READ_BYTES 65536
+#define LINE_US    (INT64_C(10) * SECOND_US)
 
 typedef struct {
     batch_input_t *input;
     call_t *call;
     int descriptor;
     int64_t buffered; /* bytes that came with the head and that the library surely still holds */
-    int64_t left;   /* of a body of known length */
-    buffer_t line;  /* what came of a line so far */
-    bool too_long;  /* the line under way is already answered */
-    bool in_line;   /* a line has begun and its end is not there */
-    uint64_t ended; /* lines whose end was there */
+    int64_t left;     /* of a body of known length */
+    buffer_t line;    /* what came of a line so far */
+    bool too_long;    /* the line under way is already answered */
+    bool in_line;     /* a line has begun and its end is not there */
+    uint64_t ended;   /* lines whose end was there */
     int64_t line_started_us;
 } reader_t;
 
@@ -32,9 +32,8 @@ int batch_input_read(batch_input_t *input, const char **fault)
 {
     call_t *call = input->call;
     const struct mg_request_info *info = mg_get_request_info(call->exchange.connection);
-    reader_t self = {.input = input,
-                     .call = call,
-                     .left = call->head.chunked ? -1 : call->head.content_length};
+    reader_t self = {
+        .input = input, .call = call, .left = call->head.chunked ? -1 : call->head.content_length};
     char *room = memory_alloc(READ_BYTES);
     size_t total = 0;
     uint64_t lines;
@@ -102,28 +101,31 @@ int batch_input_read(batch_input_t *input, const char **fault)
     return status < 0 ? 0 : status;
 }
 
-/* Where the body starts in the library's buffer, which starts with the method: behind the value of
- * the last header, whose line end it has overwritten with a NUL. NULL: not found. */
+/* Where the body starts in the library's buffer: behind the value of the last header, whose line end
+ * and the empty line after it read NUL NUL CR NUL by now (head_layout() has seen to that). NULL: not
+ * known. The buffer starts with the method, unless blanks before it were skipped; then the method
+ * does not stand where an allocation can begin. */
 static const char *body_start(const struct mg_request_info *info)
 {
     const char *end;
 
-    if (info->num_headers == 0)
+    if (info->num_headers == 0 || ((uintptr_t)info->request_method & 15) != 0)
         return NULL;
     end = info->http_headers[info->num_headers - 1].value;
     end += strlen(end);
-    return memcmp(end, "\0\n\r\n", 4) == 0 ? end + 4 : NULL;
+    return memcmp(end, "\0\0\r", 4) == 0 ? end + 4 : NULL;
 }
 
 /* The library does not tell how much of the body it read with the head, and reading more than there
  * is would wait. But the kernel counts what arrived: less what it still holds, less this head, less
- * what belonged to earlier requests, the rest is in the library's buffer. Too little is harmless. */
+ * what belonged to earlier requests, the rest is in the library's buffer. Too little is harmless, so
+ * what the kernel holds is asked last. */
 static int64_t buffered_bytes(const reader_t *self, const struct mg_request_info *info)
 {
     const worker_t *worker = self->call->worker;
     const char *start = body_start(info);
-    int64_t waiting = socket_waiting(self->descriptor);
     int64_t arrived = (int64_t)socket_received(self->descriptor);
+    int64_t waiting = socket_waiting(self->descriptor);
 
     if (start == NULL || arrived == 0 || worker->marked + 1 != worker->requests)
         return 0;
@@ -131,10 +133,12 @@ static int64_t buffered_bytes(const reader_t *self, const struct mg_request_info
 }
 
 /* Byte by byte up to the end of a line, for bytes that may be in the library's buffer: without a
- * whole line there is nothing to do anyway. */
+ * whole line there is nothing to do anyway. Not longer than a line may take. */
 static int read_line(const reader_t *self, char *room, int bytes_max)
 {
     struct mg_connection *connection = self->call->exchange.connection;
+    const clock_source_t *clock = self->call->server->config.clock;
+    int64_t until = clock_boot_us(clock) + LINE_US;
     int total = 0, n = 0;
 
     do {
@@ -142,7 +146,7 @@ static int read_line(const reader_t *self, char *room, int bytes_max)
         if (n > 0)
             total += n;
     } while (n > 0 && total < bytes_max && room[total - 1] != '\n' &&
-             (total > 1 || socket_waiting(self->descriptor) == 0));
+             (total > 1 || socket_waiting(self->descriptor) == 0) && clock_boot_us(clock) < until);
     return total > 0 ? total : n;
 }
 
@@ -165,7 +169,8 @@ static int read_some(reader_t *self, char *room)
     if (there > 1)
         n = mg_read(self->call->exchange.connection, room, (size_t)there);
     else
-        n = read_line(self, room, self->left > 0 && self->left < READ_BYTES ? (int)self->left : READ_BYTES);
+        n = read_line(self, room,
+                      self->left > 0 && self->left < READ_BYTES ? (int)self->left : READ_BYTES);
     if (n > 0) {
         self->buffered -= n;
         if (self->left > 0)

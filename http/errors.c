@@ -7,6 +7,8 @@
 
 #include "protocol/log.h"
 
+#include <stdio.h>
+
 static void detail_body(buffer_t *out, const char *text);
 static void write_message(buffer_t *out, const err_t *err);
 static text_t node_in(const char *text);
@@ -186,17 +188,13 @@ static void detail_body(buffer_t *out, const char *text)
 /* E has no place for the field but the sentence. */
 static void write_message(buffer_t *out, const err_t *err)
 {
-    char message[sizeof err->field + sizeof err->text + 4];
     const char *text = err->text[0] != '\0' ? err->text : err_info(err->code)->text;
-    size_t field = strlen(err->field), bytes = strlen(text);
+    char message[sizeof err->field + sizeof err->text + 4];
+    int n = snprintf(message, sizeof message, "%s%s%s", err->field,
+                     err->field[0] != '\0' ? ": " : "", text);
 
-    if (field > 0) {
-        memcpy(message, err->field, field);
-        memcpy(message + field, ": ", 2);
-        field += 2;
-    }
-    memcpy(message + field, text, bytes);
-    json_write_string(out, message, field + bytes);
+    INVARIANT(n >= 0);
+    json_write_string(out, message, strlen(message));
 }
 
 static void retry_after(exchange_t *self, int seconds)

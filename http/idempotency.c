@@ -17,7 +17,7 @@ errcode_t idempotency_read(command_t *command, const json_t *body, text_t header
     if (member != NULL && member->type != JSON_NULL) {
         if (member->type != JSON_STRING)
             return err_field(err, ERR_INVALID, "idempotency_key", "a string is needed");
-        if (header.n > 0 &&
+        if (header.bytes != NULL &&
             (header.n != member->text_bytes || memcmp(header.bytes, member->text, header.n) != 0))
             return err_field(err, ERR_INVALID, "idempotency_key",
                              "header and body name different keys");
@@ -28,7 +28,8 @@ errcode_t idempotency_read(command_t *command, const json_t *body, text_t header
     if (key.n > IDEMPOTENCY_KEY_BYTES_MAX)
         return err_field(err, ERR_INVALID, "idempotency_key", "at most %d bytes",
                          IDEMPOTENCY_KEY_BYTES_MAX);
-    if (key.n > 0 && (!text_is_utf8(key.bytes, key.n) || memchr(key.bytes, '\0', key.n) != NULL))
+    if (key.bytes != NULL &&
+        (!text_is_utf8(key.bytes, key.n) || memchr(key.bytes, '\0', key.n) != NULL))
         return err_field(err, ERR_INVALID, "idempotency_key", "UTF-8 without NUL is needed");
     command->key = key;
     if (key.n > 0)

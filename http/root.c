@@ -4,6 +4,8 @@
 #include "http/call.h"
 #include "protocol/metrics.h"
 
+#include <stdio.h>
+
 static void info(exchange_t *self);
 static void healthz(exchange_t *self);
 static void readyz(exchange_t *self);
@@ -24,15 +26,15 @@ const size_t root_route_count = COUNT_OF(root_routes);
 
 static void write_url(exchange_t *self, const char *path)
 {
-    arena_t *arena = self->arena;
-    size_t base = strlen(self->base_url), bytes = strlen(path);
-    char *url = arena_alloc(arena, base + bytes + 1);
+    size_t bytes = strlen(self->base_url) + strlen(path) + 1;
+    char *url = arena_alloc(self->arena, bytes);
 
-    if (url == NULL)
+    if (url == NULL) {
+        buffer_text(&self->out, "null");
         return;
-    memcpy(url, self->base_url, base);
-    memcpy(url + base, path, bytes);
-    json_write_string(&self->out, url, base + bytes);
+    }
+    snprintf(url, bytes, "%s%s", self->base_url, path);
+    json_write_string(&self->out, url, bytes - 1);
 }
 
 static void info(exchange_t *self)

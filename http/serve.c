@@ -9,6 +9,7 @@
 #include "protocol/metrics.h"
 
 #include <civetweb.h>
+#include <stdio.h>
 
 #define BUFFER_BYTES_KEPT (512u * 1024u)
 #define DISCARD_BYTES_MAX (1024 * 1024)
@@ -200,10 +201,8 @@ static void check_and_handle(call_t *call)
         size_t bytes = strlen(call->head.host);
         char *url = arena_alloc(self->arena, bytes + 8);
 
-        if (url != NULL) {
-            memcpy(url, "http://", 7);
-            memcpy(url + 7, call->head.host, bytes + 1);
-        }
+        if (url != NULL)
+            snprintf(url, bytes + 8, "http://%s", call->head.host);
         self->base_url = url != NULL ? url : "";
     } else {
         self->base_url = "";

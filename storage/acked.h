@@ -17,7 +17,7 @@
 
 typedef struct {
     uint32_t count;
-    int64_t  wall_us;
+    int64_t wall_us;
     uint64_t seq[ACKED_PARTITIONS_MAX]; /* by partition; 0 where this node does not own it */
 } acked_t;
 

@@ -28,18 +28,19 @@ typedef enum {
 #define BATCH_VALUE_BYTES_MAX (512 * 1024 + 64)
 
 typedef struct {
-    bool           is_delete;
-    family_t       family;
+    bool is_delete;
+    family_t family;
     const uint8_t *key;
-    size_t         key_bytes;
+    size_t key_bytes;
     const uint8_t *value;
-    size_t         value_bytes;
+    size_t value_bytes;
 } row_write_t;
 
-void batch_put(buffer_t *batch, family_t family, const void *key, size_t key_bytes, const void *value,
-               size_t value_bytes);
+void batch_put(buffer_t *batch, family_t family, const void *key, size_t key_bytes,
+               const void *value, size_t value_bytes);
 /* A put whose value the caller appends to the buffer right behind it, value_bytes in all. */
-void batch_put_start(buffer_t *batch, family_t family, const void *key, size_t key_bytes, size_t value_bytes);
+void batch_put_start(buffer_t *batch, family_t family, const void *key, size_t key_bytes,
+                     size_t value_bytes);
 void batch_delete(buffer_t *batch, family_t family, const void *key, size_t key_bytes);
 
 /* Iterates: *at starts at 0. */

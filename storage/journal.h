@@ -20,47 +20,53 @@
 typedef struct journal journal_t;
 
 typedef struct {
-    uint16_t       partition;
+    uint16_t partition;
     const uint8_t *bytes;
-    size_t         n;
-    uint64_t       offset;      /* embedded: the record's ordinal in its partition */
-    int64_t        log_time_us; /* the journal's time; embedded: at_us of the record */
+    size_t n;
+    uint64_t offset;     /* embedded: the record's ordinal in its partition */
+    int64_t log_time_us; /* the journal's time; embedded: at_us of the record */
 } journal_record_t;
 
 typedef struct {
-    errcode_t (*append)(void *state, uint16_t partition, const void *header, const void *body, size_t body_bytes,
-                        err_t *err);
+    errcode_t (*append)(void *state, uint16_t partition, const void *header, const void *body,
+                        size_t body_bytes, err_t *err);
     bool (*next)(void *state, journal_record_t *out);
     errcode_t (*commit)(void *state, const buffer_t *effects, err_t *err);
-    errcode_t (*position)(void *state, uint16_t partition, position_t *out, bool *found, err_t *err);
-    errcode_t (*read)(void *state, uint16_t partition, uint64_t offset, buffer_t *out, bool *found, err_t *err);
+    errcode_t (*position)(void *state, uint16_t partition, position_t *out, bool *found,
+                          err_t *err);
+    errcode_t (*read)(void *state, uint16_t partition, uint64_t offset, buffer_t *out, bool *found,
+                      err_t *err);
     void (*destroy)(void *state);
 } journal_ops_t;
 
 struct journal {
     const journal_ops_t *ops;
-    void                *state; /* owned */
+    void *state; /* owned */
 };
 
 /* Queues header (RECORD_HEADER_BYTES) and body as one record. */
-static inline errcode_t journal_append(journal_t *self, uint16_t partition, const void *header, const void *body,
-                                       size_t body_bytes, err_t *err)
+static inline errcode_t journal_append(journal_t *self, uint16_t partition, const void *header,
+                                       const void *body, size_t body_bytes, err_t *err)
 {
     return self->ops->append(self->state, partition, header, body, body_bytes, err);
 }
-static inline bool journal_next(journal_t *self, journal_record_t *out) { return self->ops->next(self->state, out); }
+static inline bool journal_next(journal_t *self, journal_record_t *out)
+{
+    return self->ops->next(self->state, out);
+}
 static inline errcode_t journal_commit(journal_t *self, const buffer_t *effects, err_t *err)
 {
     return self->ops->commit(self->state, effects, err);
 }
 /* Last committed position of a partition; *found false when its log is empty. */
-static inline errcode_t journal_position(journal_t *self, uint16_t partition, position_t *out, bool *found, err_t *err)
+static inline errcode_t journal_position(journal_t *self, uint16_t partition, position_t *out,
+                                         bool *found, err_t *err)
 {
     return self->ops->position(self->state, partition, out, found, err);
 }
 /* Reads the record at an offset again. */
-static inline errcode_t journal_read(journal_t *self, uint16_t partition, uint64_t offset, buffer_t *out, bool *found,
-                                     err_t *err)
+static inline errcode_t journal_read(journal_t *self, uint16_t partition, uint64_t offset,
+                                     buffer_t *out, bool *found, err_t *err)
 {
     return self->ops->read(self->state, partition, offset, out, found, err);
 }
@@ -72,8 +78,8 @@ journal_t *journal_embedded_new(store_t *store);
 
 /* The last committed position without a journal. position->offset is the ordinal of its record (from 1); 0 when a
  * restore set the position, then no record stands behind it and journal_read finds none. */
-errcode_t journal_embedded_position(store_t *store, uint16_t partition, position_t *position, uint64_t *next_ordinal,
-                                    bool *found, err_t *err);
+errcode_t journal_embedded_position(store_t *store, uint16_t partition, position_t *position,
+                                    uint64_t *next_ordinal, bool *found, err_t *err);
 
 /* Adds to a batch the row that sets a partition's position (restore, adoption): it holds until a record with an
  * ordinal of at least the floor is logged. The floor must be at or above next_ordinal, else ERR_INVALID. */
@@ -83,9 +89,10 @@ errcode_t journal_embedded_override(store_t *store, uint16_t partition, const po
 /* Reads a partition's log from an ordinal on: checksums, dense ordinals, and that every record follows from the one
  * before it (record_judge, chain). A new history is followed when it starts with a claim. `each` may be NULL; another
  * answer than ERR_NONE from it ends the scan and is returned. `after` is the position behind the record. */
-typedef errcode_t (*journal_scan_fn)(void *state, const record_header_t *header, const void *record, size_t n,
-                                     const position_t *after, err_t *err);
-errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
-                                uint64_t from_ordinal, journal_scan_fn each, void *state, err_t *err);
+typedef errcode_t (*journal_scan_fn)(void *state, const record_header_t *header, const void *record,
+                                     size_t n, const position_t *after, err_t *err);
+errcode_t journal_embedded_scan(store_t *store, const store_snapshot_t *snapshot,
+                                uint16_t partition, uint64_t from_ordinal, journal_scan_fn each,
+                                void *state, err_t *err);
 
 #endif

@@ -37,7 +37,7 @@ class Write:
 
 
 class Load:
-    """Threads that write to customers of one program, each with one write at a time, repeated until it is answered."""
+    """Threads that write to customers of one program, each with one write at a time, repeated a few times when it is not answered."""
 
     def __init__(self, seed, program, people, token, mix=("earn", "burn", "transfer", "entry", "adjust")):
         self.seed = seed
@@ -93,7 +93,7 @@ class Load:
         """Begins a round of writes; thread i begins at ports[i % len(ports)] and goes on to the next when one breaks."""
         self.round += 1
         self.stopping.clear()
-        self.threads = [threading.Thread(target=self.run, args=(place, ports)) for place in range(count)]
+        self.threads = [threading.Thread(target=self.run, args=(place, ports), daemon=True) for place in range(count)]
         for thread in self.threads:
             thread.start()
 
@@ -106,7 +106,9 @@ class Load:
             write = self.make(chance, "r%d-c%d-%d" % (self.round, place, number))
             with self.lock:
                 self.writes.append(write)
-            while write.status is None and not self.stopping.is_set():
+            tries = 0
+            while write.status is None and tries < 3 and not self.stopping.is_set():
+                tries += 1
                 try:
                     answer = self.send(client, write)
                 except BROKEN:  # killed

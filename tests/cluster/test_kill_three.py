@@ -43,6 +43,7 @@ class KillThree(unittest.TestCase):
         load = Load(seed, program, people, client.token, mix=("earn", "burn", "transfer", "transfer", "transfer", "entry",
                                                               "adjust"))
         checked = 0
+        self.addCleanup(load.stop)
         for kill in range(KILLS):
             load.start([node.port for node in nodes])
             goal = load.acknowledged + chance.choice((5, 30, 80, 150))

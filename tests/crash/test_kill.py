@@ -36,6 +36,7 @@ class Kill(unittest.TestCase):
                   for place in range(PEOPLE)]
         load = Load(seed, program, people, client.token)
         tiers = {}  # key -> answer, None when it is not known
+        self.addCleanup(load.stop)
         for kill in range(KILLS):
             first = len(load.writes)
             load.start([node.port])

@@ -35,12 +35,12 @@ TestSuite(lots, .init = set_up, .fini = tear_down, .timeout = 60);
 /* What a round's commit does: rows go to the store, the overlay is empty again. */
 static void commit(void)
 {
-    batch_part_t part = {partition->body.bytes, partition->body.size};
+    batch_part_t part = {partition->now->body.bytes, partition->now->body.size};
 
     if (part.n > 0)
         cr_assert_eq(store_write(store, &part, 1, true, NULL), ERR_NONE);
-    overlay_clear(partition->overlay);
-    buffer_reset(&partition->body);
+    overlay_clear(partition->now->overlay);
+    buffer_reset(&partition->now->body);
 }
 
 static void add(uint64_t id, points_t points, int64_t activated_us, int64_t expires_us)
