@@ -23,25 +23,25 @@
 #define HAND_OVER_COMMANDS      6
 #define NOT_OWNED               UINT16_MAX
 
-enum { COMMIT_IDLE, COMMIT_GO, COMMIT_DONE, COMMIT_STOP };
-
-/* What the shard's thread sleeps for. */
-enum { AWAKE, SLEEPS_FOR_ANY, SLEEPS_FOR_MANY };
+/* What the thread that decides ahead is told. */
+enum { AHEAD_IDLE, AHEAD_WANTED, AHEAD_GO, AHEAD_STOP };
 
 struct shard {
     shard_config_t config;
     partition_t **partitions; /* owned; owned_count of them */
     uint16_t *index_of;       /* owned; partition number -> index in partitions, or NOT_OWNED */
     row_cache_t *cache;       /* owned */
-    pthread_t thread, committer;
-    atomic_int commit; /* futex word: COMMIT_* */
+    pthread_t thread, second;
+    pthread_mutex_t moving; /* held by whichever of the two threads moves the partitions */
     bool started;
 
     /* the mailbox: a stack that the thread takes as a whole */
     _Atomic(request_t *) mailbox;
     atomic_uint waiting; /* requests in the mailbox or taken but not yet run */
-    atomic_int sleeping; /* futex word: AWAKE, SLEEPS_FOR_* */
-    atomic_uint many;    /* so much mail wakes the thread while a round is in flight */
+    atomic_int sleeping; /* futex word: 1 while the thread waits */
+    atomic_int ahead;    /* futex word of the second thread: AHEAD_* */
+    atomic_uint many;    /* so much mail wakes it */
+    atomic_bool decided; /* it has decided something that is not written yet */
     atomic_bool ready, stopping, frozen;
     atomic_uint rounds; /* futex word for shard_freeze: passes of the loop */
 
@@ -55,31 +55,37 @@ struct shard {
     request_t *taken, **taken_tail; /* FIFO */
     buffer_t frames, local;         /* being worked on; sent to partitions of this shard */
     buffer_t effects;
-    bool *flying; /* owned; by index: part of the round that is being committed */
-    bool in_flight;
-    uint32_t round_commands;               /* decided in the present round */
-    bool *touched;                         /* owned; by index */
+    bool *flying;            /* owned; by index: part of the round that is being committed */
+    uint32_t round_commands; /* decided in the present round */
+    bool *touched;           /* owned; by index */
     int64_t next_tick_us, next_publish_us; /* boot clock */
 };
 
 static void *run(void *state);
+static void *decide_ahead(void *state);
 
 static void futex_wake(atomic_int *word)
 {
     syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-/* urgent: not only mail, for which a thread that waits for a commit sleeps on until there is much of it. */
-static void wake(shard_t *self, bool urgent)
+static void wake(shard_t *self)
 {
-    int sleeps = atomic_load(&self->sleeping);
-
-    if (sleeps == AWAKE || (sleeps == SLEEPS_FOR_MANY && !urgent &&
-                            atomic_load_explicit(&self->waiting, memory_order_relaxed) <
-                                atomic_load_explicit(&self->many, memory_order_relaxed)))
-        return;
-    if (atomic_exchange(&self->sleeping, AWAKE) != AWAKE)
+    if (atomic_load(&self->sleeping) != 0 && atomic_exchange(&self->sleeping, 0) != 0)
         futex_wake(&self->sleeping);
+}
+
+/* Mail has come. While a batch is being written, much of it is worth deciding ahead. */
+static void wake_for_mail(shard_t *self)
+{
+    wake(self);
+    if (atomic_load(&self->ahead) == AHEAD_WANTED &&
+        atomic_load_explicit(&self->waiting, memory_order_relaxed) >=
+            atomic_load_explicit(&self->many, memory_order_relaxed)) {
+        int wanted = AHEAD_WANTED;
+        if (atomic_compare_exchange_strong(&self->ahead, &wanted, AHEAD_GO))
+            futex_wake(&self->ahead);
+    }
 }
 
 static int64_t wall_us(const shard_t *self)
@@ -142,6 +148,7 @@ shard_t *shard_new(const shard_config_t *config)
     self->acked = memory_zalloc(config->owned_count * sizeof *self->acked);
     self->taken_tail = &self->taken;
     INVARIANT(pthread_mutex_init(&self->lock, NULL) == 0);
+    INVARIANT(pthread_mutex_init(&self->moving, NULL) == 0);
     buffer_init(&self->incoming, FRAMES_BYTES_MAX);
     buffer_init(&self->frames, FRAMES_BYTES_MAX);
     buffer_init(&self->local, FRAMES_BYTES_MAX);
@@ -177,6 +184,7 @@ void shard_destroy(shard_t **self_p)
         partition_destroy(&self->partitions[i]);
     row_cache_destroy(&self->cache);
     pthread_mutex_destroy(&self->lock);
+    pthread_mutex_destroy(&self->moving);
     buffer_t *buffers[] = {&self->incoming, &self->frames,   &self->local,
                            &self->effects,  &self->troubles, &self->metrics};
     for (size_t i = 0; i < COUNT_OF(buffers); i++)
@@ -227,11 +235,11 @@ static bool seal_round(shard_t *self)
     /* Half of what came last time is worth deciding ahead. */
     atomic_store(&self->many, self->round_commands / 2 + 4);
     self->round_commands = 0;
+    atomic_store(&self->decided, false);
     return appended;
 }
 
-/* One synced batch, then the replies. Runs on the committing thread, or on the shard's own when a round is so small that
- * handing it over would cost more than it saves. */
+/* One synced batch, then the replies. Partitions may decide their next round meanwhile. */
 static void write_round(shard_t *self, bool appended)
 {
     err_t err = {0};
@@ -266,47 +274,11 @@ static void land_round(shard_t *self)
     }
 }
 
-/* ---- the committing thread ---- */
-
-static void *commit_rounds(void *state)
+static void stop_second(shard_t *self)
 {
-    shard_t *self = state;
-
-    for (;;) {
-        int what = atomic_load(&self->commit);
-        if (what == COMMIT_STOP)
-            return NULL;
-        if (what != COMMIT_GO) {
-            syscall(SYS_futex, &self->commit, FUTEX_WAIT_PRIVATE, what, NULL, NULL, 0);
-            continue;
-        }
-        write_round(self, true);
-        atomic_store(&self->commit, COMMIT_DONE);
-        wake(self, true);
-    }
-}
-
-/* Starts the commit of what was decided; a small round is done when this returns. */
-static void commit_round(shard_t *self)
-{
-    bool small = self->round_commands < HAND_OVER_COMMANDS;
-    bool appended = seal_round(self);
-
-    if (!appended || small) {
-        write_round(self, appended);
-        land_round(self);
-        return;
-    }
-    self->in_flight = true;
-    atomic_store(&self->commit, COMMIT_GO);
-    futex_wake(&self->commit);
-}
-
-static void stop_committer(shard_t *self)
-{
-    atomic_store(&self->commit, COMMIT_STOP);
-    futex_wake(&self->commit);
-    pthread_join(self->committer, NULL);
+    atomic_store(&self->ahead, AHEAD_STOP);
+    futex_wake(&self->ahead);
+    pthread_join(self->second, NULL);
 }
 
 errcode_t shard_start(shard_t *self, err_t *err)
@@ -333,12 +305,14 @@ errcode_t shard_start(shard_t *self, err_t *err)
                            partition_trouble(self->partitions[i])
                                ? partition_trouble(self->partitions[i])
                                : "a partition could not be claimed");
-    if (pthread_create(&self->committer, NULL, commit_rounds, self) != 0)
-        return err_set(err, ERR_IO, "a thread for the journal could not be started");
+    if (pthread_create(&self->second, NULL, decide_ahead, self) != 0)
+        return err_set(err, ERR_IO, "a thread for the partitions could not be started");
+    pthread_setname_np(self->second, "ahead");
     if (pthread_create(&self->thread, NULL, run, self) != 0) {
-        stop_committer(self);
+        stop_second(self);
         return err_set(err, ERR_IO, "a thread for the partitions could not be started");
     }
+    pthread_setname_np(self->thread, "partitions");
     self->started = true;
     atomic_store(&self->ready, true);
     return ERR_NONE;
@@ -356,9 +330,9 @@ void shard_stop(shard_t *self, int64_t timeout_us)
         nanosleep(&pause, NULL);
     }
     atomic_store(&self->stopping, true);
-    wake(self, true);
+    wake(self);
     pthread_join(self->thread, NULL);
-    stop_committer(self);
+    stop_second(self);
     self->started = false;
     for (size_t i = 0; i < self->config.owned_count; i++)
         partition_stop(self->partitions[i]);
@@ -385,7 +359,7 @@ errcode_t shard_post(shard_t *self, request_t *request, err_t *err)
     do
         request->next = head;
     while (!atomic_compare_exchange_weak(&self->mailbox, &head, request));
-    wake(self, false);
+    wake_for_mail(self);
     return ERR_NONE;
 }
 
@@ -398,7 +372,7 @@ void shard_deliver(shard_t *self, uint16_t dst, const void *frame, size_t n)
     pthread_mutex_lock(&self->lock);
     frame_push(&self->incoming, dst, frame, n);
     pthread_mutex_unlock(&self->lock);
-    wake(self, true);
+    wake(self);
 }
 
 bool shard_ready(const shard_t *self)
@@ -421,7 +395,7 @@ void shard_freeze(shard_t *self, bool frozen)
     unsigned from = atomic_load(&self->rounds);
     while (atomic_load(&self->rounds) - from < 2 && !atomic_load(&self->stopping)) {
         struct timespec pause = {.tv_nsec = 1000000};
-        wake(self, true);
+        wake(self);
         nanosleep(&pause, NULL);
     }
 }
@@ -553,66 +527,91 @@ static void tick(shard_t *self)
     }
 }
 
-/* Sleeps until there is work or the next tick is due. While a round is in flight a few requests are no work yet: deciding
- * them one by one would cost a wake-up each, and they cannot be written before that round has landed. */
+/* Sleeps until there is work or the next tick is due. */
 static void wait_for_work(shard_t *self)
 {
     int64_t left_us = self->next_tick_us - clock_boot_us(self->config.clock);
-    int sleeps = self->in_flight ? SLEEPS_FOR_MANY : SLEEPS_FOR_ANY;
-    struct timespec timeout = {.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
-
     if (left_us <= 0)
         return;
-    atomic_store(&self->sleeping, sleeps);
+    struct timespec timeout = {.tv_sec = left_us / 1000000, .tv_nsec = left_us % 1000000 * 1000};
+    atomic_store(&self->sleeping, 1);
     pthread_mutex_lock(&self->lock);
-    bool work = self->incoming.size > 0;
+    bool frames = self->incoming.size > 0;
     pthread_mutex_unlock(&self->lock);
-    if (self->in_flight)
-        work = work || atomic_load(&self->commit) == COMMIT_DONE ||
-               (has_room(self) && atomic_load(&self->waiting) >= atomic_load(&self->many));
-    else
-        work = work || atomic_load(&self->mailbox) != NULL || atomic_load(&self->stopping);
-    if (!work)
-        syscall(SYS_futex, &self->sleeping, FUTEX_WAIT_PRIVATE, sleeps, &timeout, NULL, 0);
-    atomic_store(&self->sleeping, AWAKE);
+    if (atomic_load(&self->mailbox) == NULL && !frames && !atomic_load(&self->decided) &&
+        !atomic_load(&self->stopping))
+        syscall(SYS_futex, &self->sleeping, FUTEX_WAIT_PRIVATE, 1, &timeout, NULL, 0);
+    atomic_store(&self->sleeping, 0);
 }
 
-static bool anything_touched(const shard_t *self)
+/* Writes what was decided, letting the second thread decide on meanwhile. Called and left with `moving` held. */
+static void commit_round(shard_t *self)
 {
-    for (size_t i = 0; i < self->config.owned_count; i++)
-        if (self->touched[i])
-            return true;
-    return false;
+    bool appended = seal_round(self);
+    int wanted = AHEAD_WANTED;
+
+    if (appended) {
+        atomic_store(&self->ahead, AHEAD_WANTED);
+        pthread_mutex_unlock(&self->moving);
+    }
+    write_round(self, appended);
+    if (appended) {
+        (void)atomic_compare_exchange_strong(&self->ahead, &wanted, AHEAD_IDLE);
+        pthread_mutex_lock(&self->moving);
+    }
+    land_round(self);
 }
 
 static void *run(void *state)
 {
     shard_t *self = state;
 
+    pthread_mutex_lock(&self->moving);
     publish(self);
     for (;;) {
         atomic_fetch_add(&self->rounds, 1);
-        if (self->in_flight && atomic_load(&self->commit) == COMMIT_DONE) {
-            self->in_flight = false;
-            atomic_store(&self->commit, COMMIT_IDLE);
-            land_round(self);
-        }
         take_mail(self);
         take_frames(self);
-        bool work = self->frames.size > 0 || (self->taken != NULL && has_room(self));
-        if (!work && (self->in_flight || !anything_touched(self))) {
-            if (!self->in_flight && atomic_load(&self->stopping))
+        if (self->taken == NULL && self->frames.size == 0 && self->round_commands == 0) {
+            if (atomic_load(&self->stopping))
                 break;
+            pthread_mutex_unlock(&self->moving);
             wait_for_work(self);
-            tick(self);
-            continue;
+            pthread_mutex_lock(&self->moving);
+            take_mail(self);
+            take_frames(self);
         }
         int64_t now_us = wall_us(self);
         run_frames(self, now_us);
         run_requests(self, now_us);
         tick(self);
-        if (!self->in_flight)
-            commit_round(self);
+        commit_round(self);
     }
+    pthread_mutex_unlock(&self->moving);
     return NULL;
+}
+
+/* The second thread: decides the next round's commands while the first writes. It moves the partitions only with `moving`
+ * held, which the first thread gives up for nothing but the write. */
+static void *decide_ahead(void *state)
+{
+    shard_t *self = state;
+
+    for (;;) {
+        int told = atomic_load(&self->ahead);
+        if (told == AHEAD_STOP)
+            return NULL;
+        if (told != AHEAD_GO) {
+            syscall(SYS_futex, &self->ahead, FUTEX_WAIT_PRIVATE, told, NULL, NULL, 0);
+            continue;
+        }
+        pthread_mutex_lock(&self->moving);
+        (void)atomic_compare_exchange_strong(&self->ahead, &told, AHEAD_IDLE);
+        take_mail(self);
+        run_requests(self, wall_us(self));
+        atomic_store(&self->decided, self->round_commands > 0);
+        pthread_mutex_unlock(&self->moving);
+        wake(
+            self); /* the first may have finished meanwhile: somebody must write what was decided */
+    }
 }

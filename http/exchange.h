@@ -15,7 +15,15 @@
 #include "cluster/router.h"
 #include "protocol/json.h"
 
-typedef enum { METHOD_GET = 1, METHOD_HEAD = 2, METHOD_POST = 4, METHOD_PUT = 8, METHOD_PATCH = 16, METHOD_DELETE = 32, METHOD_OPTIONS = 64 } method_t;
+typedef enum {
+    METHOD_GET = 1,
+    METHOD_HEAD = 2,
+    METHOD_POST = 4,
+    METHOD_PUT = 8,
+    METHOD_PATCH = 16,
+    METHOD_DELETE = 32,
+    METHOD_OPTIONS = 64
+} method_t;
 
 struct mg_connection;
 typedef struct exchange exchange_t;
@@ -24,55 +32,56 @@ typedef void (*handler_fn)(exchange_t *self);
 /* Error shapes of a route's family. */
 typedef enum { FAMILY_RESOURCE, FAMILY_SERVICE } route_family_t;
 
-#define ROUTE_PUBLIC 1u      /* no token */
-#define ROUTE_STREAM 2u      /* the handler reads the body itself (batch) */
+#define ROUTE_PUBLIC      1u /* no token */
+#define ROUTE_STREAM      2u /* the handler reads the body itself (batch) */
 #define ROUTE_NO_DEADLINE 4u
 
 /* One row per path; several methods on a path are several rows. The pattern's `{name}` matches [^/]+ ; canonical paths end
  * in '/', both forms are served; `.json` suffix too. */
 typedef struct {
-    method_t       method;
-    const char    *pattern;     /* below the host: "/api/loyalty/v1/loyaltyPrograms/{id}/" */
-    handler_fn     handler;
-    const char    *permission;  /* "program.view"; NULL: any valid token */
-    uint32_t       body_max;    /* bytes; 0 = 1 MiB */
-    uint32_t       flags;
+    method_t method;
+    const char *pattern; /* below the host: "/api/loyalty/v1/loyaltyPrograms/{id}/" */
+    handler_fn handler;
+    const char *permission; /* "program.view"; NULL: any valid token */
+    uint32_t body_max;      /* bytes; 0 = 1 MiB */
+    uint32_t flags;
     route_family_t family;
-    const void    *context;     /* e.g. the resource's table */
+    const void *context; /* e.g. the resource's table */
 } route_t;
 
 #define EXCHANGE_PARAMS_MAX 4
 
 struct exchange {
-    router_t             *router;
+    router_t *router;
     struct mg_connection *connection; /* only http/server.c and the batch handler touch it */
-    const route_t        *route;
-    method_t              method;
-    const char           *path;
-    text_t                params[EXCHANGE_PARAMS_MAX]; /* values of {…} in order, percent-decoded */
-    size_t                param_count;
-    const char           *query;       /* raw query string or NULL */
-    const char           *base_url;    /* "http://host:port" as the client wrote it in Host, for next/previous */
-    char                  request_id[64];
-    uint32_t              user;        /* 0 = none */
-    bool                  superuser;
-    const user_t         *user_row;
-    hash_t                token;
-    text_t                idempotency_key; /* header or body member; n 0 = none */
-    text_t                if_match;        /* raw header, n 0 = none */
-    const json_t         *body;        /* NULL when there is none */
-    text_t                raw_body;
-    int64_t               deadline_us; /* wall clock */
-    arena_t              *arena;
+    const route_t *route;
+    method_t method;
+    const char *path;
+    text_t params[EXCHANGE_PARAMS_MAX]; /* values of {…} in order, percent-decoded */
+    size_t param_count;
+    const char *query;    /* raw query string or NULL */
+    const char *base_url; /* "http://host:port" as the client wrote it in Host, for next/previous */
+    char request_id[64];
+    uint32_t user; /* 0 = none */
+    bool superuser;
+    const user_t *user_row;
+    hash_t token;
+    text_t idempotency_key; /* header or body member; n 0 = none */
+    text_t if_match;        /* raw header, n 0 = none */
+    const json_t *body;     /* NULL when there is none */
+    text_t raw_body;
+    int64_t deadline_us; /* wall clock */
+    arena_t *arena;
     /* the answer */
-    int                   status;
-    buffer_t              out;         /* body */
-    buffer_t              headers;     /* further header lines, each ending in CRLF */
-    const char           *content_type; /* default application/json */
-    bool                  answered;    /* the handler wrote to the connection itself (stream) */
+    int status;
+    buffer_t out;             /* body */
+    buffer_t headers;         /* further header lines, each ending in CRLF */
+    const char *content_type; /* default application/json */
+    bool answered;            /* the handler wrote to the connection itself (stream) */
 };
 
-bool exchange_may(const exchange_t *self, const char *permission); /* superuser, "*", or a name that covers it */
+bool exchange_may(const exchange_t *self,
+                  const char *permission); /* superuser, "*", or a name that covers it */
 
 /* Query parameter, percent-decoded into the arena; false when absent. Empty values count as absent (1.4). */
 bool exchange_parameter(exchange_t *self, const char *name, text_t *out);
@@ -93,7 +102,8 @@ bool exchange_command(exchange_t *self, command_t *command, uint16_t partition, 
 void exchange_result(exchange_t *self, const result_t *result);
 
 /* Renders a result's JSON alone (frozen renderers): used by batch and GET /requests. */
-void render_result(const result_t *result, route_family_t family, const catalogue_t *catalogue, buffer_t *out);
+void render_result(const result_t *result, route_family_t family, const catalogue_t *catalogue,
+                   buffer_t *out);
 /* Current wire form of rows. Tier ids of deleted tiers read null (needs the catalogue). */
 void render_account(const account_t *account, const catalogue_t *catalogue, buffer_t *out);
 void render_entry(const entry_t *entry, buffer_t *out);
@@ -101,6 +111,7 @@ void render_entry(const entry_t *entry, buffer_t *out);
 /* Idempotency: hash of the key and of the canonical body (R-2.5). `aliases`/`numeric` as in json_canonical_t. Returns
  * false after writing the error (two different keys in header and body, key too long or empty). Sets key, key_hash and
  * body_hash of the command; without a key only body_hash. */
-bool exchange_idempotency(exchange_t *self, const json_t *body, const json_canonical_t *rules, command_t *command);
+bool exchange_idempotency(exchange_t *self, const json_t *body, const json_canonical_t *rules,
+                          command_t *command);
 
 #endif

@@ -19,6 +19,7 @@
 
 /* TEXT(name, default, meaning)  NUMBER(name, default, least, most, meaning)  SWITCH(name, meaning): off unless given
  * CHOICE(name, default, "a|b", meaning)  PART(title): a heading for people */
+/* clang-format off */
 #define CONFIG_FIELDS(PART, TEXT, NUMBER, SWITCH, CHOICE)                                                              \
     PART("Where")                                                                                                      \
     TEXT(data, "data", "Directory that holds everything this node keeps. Made when it is missing.")                    \
@@ -56,15 +57,16 @@
     PART("After an accident")                                                                                          \
     SWITCH(accept_clock, "Start although the clock is behind the books, or more than 31 days ahead of them.")          \
     SWITCH(accept_loss, "Start although the log is damaged or shorter than what was acknowledged: the rest is lost.")
+/* clang-format on */
 
 #define CONFIG_STRUCT_PART(title)
-#define CONFIG_STRUCT_TEXT(name, standard, meaning) char name[CONFIG_TEXT_MAX];
+#define CONFIG_STRUCT_TEXT(name, standard, meaning)                char name[CONFIG_TEXT_MAX];
 #define CONFIG_STRUCT_NUMBER(name, standard, least, most, meaning) uint32_t name;
-#define CONFIG_STRUCT_SWITCH(name, meaning) bool name;
-#define CONFIG_STRUCT_CHOICE(name, standard, choices, meaning) char name[16];
+#define CONFIG_STRUCT_SWITCH(name, meaning)                        bool name;
+#define CONFIG_STRUCT_CHOICE(name, standard, choices, meaning)     char name[16];
 typedef struct {
-    CONFIG_FIELDS(CONFIG_STRUCT_PART, CONFIG_STRUCT_TEXT, CONFIG_STRUCT_NUMBER, CONFIG_STRUCT_SWITCH,
-                  CONFIG_STRUCT_CHOICE)
+    CONFIG_FIELDS(CONFIG_STRUCT_PART, CONFIG_STRUCT_TEXT, CONFIG_STRUCT_NUMBER,
+                  CONFIG_STRUCT_SWITCH, CONFIG_STRUCT_CHOICE)
 } config_t;
 
 void config_default(config_t *self);
@@ -74,7 +76,8 @@ void config_default(config_t *self);
 errcode_t config_load(config_t *self, int argc, char **argv, bool *help, err_t *err);
 
 /* One setting by its key, as a flag gives it; `where` names the place for the error's sentence. */
-errcode_t config_set(config_t *self, const char *key, const char *value, const char *where, err_t *err);
+errcode_t config_set(config_t *self, const char *key, const char *value, const char *where,
+                     err_t *err);
 
 void config_help(buffer_t *out);     /* for --help */
 void config_markdown(buffer_t *out); /* docs/configuration.md */

@@ -17,15 +17,15 @@
 
 #define SOCKET_NAME "control.sock"
 #define IDLE_MAX_MS 120000 /* a tool that hangs must not keep the books frozen */
-#define ANSWER_MAX (1024 * 1024)
+#define ANSWER_MAX  (1024 * 1024)
 
 struct control {
     control_hooks_t hooks;
-    pthread_t       thread;
-    int             directory; /* owned */
-    int             listener;  /* owned */
-    int             stopping;  /* owned; eventfd */
-    bool            frozen;    /* by the present connection */
+    pthread_t thread;
+    int directory; /* owned */
+    int listener;  /* owned */
+    int stopping;  /* owned; eventfd */
+    bool frozen;   /* by the present connection */
 };
 
 static void *serve(void *state);
@@ -39,15 +39,17 @@ static void address_of(int directory, struct sockaddr_un *address)
 {
     memset(address, 0, sizeof *address);
     address->sun_family = AF_UNIX;
-    (void)snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/" SOCKET_NAME, directory);
+    (void)snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/" SOCKET_NAME,
+                   directory);
 }
 
-errcode_t control_start(control_t **self_p, const char *data, const control_hooks_t *hooks, err_t *err)
+errcode_t control_start(control_t **self_p, const char *data, const control_hooks_t *hooks,
+                        err_t *err)
 {
-    control_t         *self = memory_zalloc(sizeof *self);
+    control_t *self = memory_zalloc(sizeof *self);
     struct sockaddr_un address;
-    mode_t             mask;
-    int                rc;
+    mode_t mask;
+    int rc;
 
     self->hooks = *hooks;
     self->listener = self->stopping = -1;
@@ -92,7 +94,7 @@ failed:
 void control_stop(control_t **self_p)
 {
     control_t *self = *self_p;
-    uint64_t   one = 1;
+    uint64_t one = 1;
 
     if (self == NULL)
         return;
@@ -126,8 +128,8 @@ static void *serve(void *state)
 
 static void serve_connection(control_t *self, int fd)
 {
-    char     line[CONTROL_LINE_MAX];
-    size_t   used = 0;
+    char line[CONTROL_LINE_MAX];
+    size_t used = 0;
     buffer_t answer;
 
     buffer_init(&answer, ANSWER_MAX);
@@ -158,7 +160,7 @@ static void serve_connection(control_t *self, int fd)
 
 static void obey(control_t *self, const char *line, buffer_t *answer)
 {
-    err_t     err = {0};
+    err_t err = {0};
     errcode_t rc = ERR_NONE;
 
     if (strcmp(line, "status") == 0) {
@@ -184,7 +186,7 @@ static void obey(control_t *self, const char *line, buffer_t *answer)
 static bool wait_for(int fd, int stopping, short events, int timeout_ms)
 {
     struct pollfd waiting[2] = {{.fd = fd, .events = events}, {.fd = stopping, .events = POLLIN}};
-    int           rc;
+    int rc;
 
     do
         rc = poll(waiting, stopping < 0 ? 1 : 2, timeout_ms);
@@ -216,8 +218,8 @@ static bool write_all(int fd, const void *bytes, size_t n)
 errcode_t control_connect(const char *data, int *fd, err_t *err)
 {
     struct sockaddr_un address;
-    int                directory = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int                saved;
+    int directory = open(data, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int saved;
 
     *fd = -1;
     if (directory < 0)
@@ -244,7 +246,7 @@ errcode_t control_connect(const char *data, int *fd, err_t *err)
 
 errcode_t control_ask(int fd, const char *order, int timeout_ms, buffer_t *answer, err_t *err)
 {
-    buffer_t  text;
+    buffer_t text;
     errcode_t rc;
 
     buffer_init(&text, ANSWER_MAX);
@@ -280,7 +282,8 @@ errcode_t control_ask(int fd, const char *order, int timeout_ms, buffer_t *answe
             goto cleanup;
         }
         if (text.size - last > 7 && memcmp(text.bytes + last, "error: ", 7) == 0) {
-            rc = err_set(err, ERR_STATE, "%.*s", (int)(text.size - last - 8), (const char *)text.bytes + last + 7);
+            rc = err_set(err, ERR_STATE, "%.*s", (int)(text.size - last - 8),
+                         (const char *)text.bytes + last + 7);
             goto cleanup;
         }
     }

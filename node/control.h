@@ -25,8 +25,9 @@ typedef struct {
     void *state;
 } control_hooks_t;
 
-errcode_t control_start(control_t **self_p, const char *data, const control_hooks_t *hooks, err_t *err);
-void      control_stop(control_t **self_p);
+errcode_t control_start(control_t **self_p, const char *data, const control_hooks_t *hooks,
+                        err_t *err);
+void control_stop(control_t **self_p);
 
 /* The other end. *fd is -1 when no node runs on this directory: that is no error. */
 errcode_t control_connect(const char *data, int *fd, err_t *err);

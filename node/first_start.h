@@ -15,15 +15,16 @@
 #include "node/users.h"
 
 typedef struct {
-    bool made;                                  /* now, by this call */
-    bool given;                                 /* the password came from the environment */
-    char password[USER_PASSWORD_RANDOM_BYTES];  /* of a random one */
+    bool made;                                 /* now, by this call */
+    bool given;                                /* the password came from the environment */
+    char password[USER_PASSWORD_RANDOM_BYTES]; /* of a random one */
 } first_start_t;
 
-errcode_t first_start_admin(router_t *router, bool owns_definitions, first_start_t *out, err_t *err);
+errcode_t first_start_admin(router_t *router, bool owns_definitions, first_start_t *out,
+                            err_t *err);
 
 /* Where to go and what to paste. `listen` as in the configuration. */
-void first_start_greeting(const first_start_t *self, const char *listen, const char *data, bool new_books,
-                          buffer_t *out);
+void first_start_greeting(const first_start_t *self, const char *listen, const char *data,
+                          bool new_books, buffer_t *out);
 
 #endif

@@ -11,26 +11,26 @@
 #define COMPLAIN_EVERY_S 60
 
 struct heartbeat {
-    const char           *data;
-    const shards_t       *shards;
+    const char *data;
+    const shards_t *shards;
     const steady_clock_t *clock;
-    acked_t               acked;
-    pthread_t             thread;
-    pthread_mutex_t       lock; /* protects stopping */
-    pthread_cond_t        wake;
-    bool                  stopping;
-    bool                  alarmed;
-    unsigned              quiet_s; /* until the next complaint */
+    acked_t acked;
+    pthread_t thread;
+    pthread_mutex_t lock; /* protects stopping */
+    pthread_cond_t wake;
+    bool stopping;
+    bool alarmed;
+    unsigned quiet_s; /* until the next complaint */
 };
 
 static void *beat(void *state);
 
-errcode_t heartbeat_start(heartbeat_t **self_p, const char *data, const shards_t *shards, const steady_clock_t *clock,
-                          err_t *err)
+errcode_t heartbeat_start(heartbeat_t **self_p, const char *data, const shards_t *shards,
+                          const steady_clock_t *clock, err_t *err)
 {
-    heartbeat_t       *self = memory_zalloc(sizeof *self);
+    heartbeat_t *self = memory_zalloc(sizeof *self);
     pthread_condattr_t attributes;
-    int                rc;
+    int rc;
 
     self->data = data;
     self->shards = shards;
@@ -71,7 +71,8 @@ static void watch_clock(heartbeat_t *self)
     int64_t moved_us = steady_clock_alarm(self->clock);
 
     if (moved_us != 0 && !self->alarmed)
-        log_error("the wall clock was set by %+.1f s while this node runs; it goes on by the time since boot. Set the "
+        log_error("the wall clock was set by %+.1f s while this node runs; it goes on by the time "
+                  "since boot. Set the "
                   "clock right, or restart the node if the new time is the right one",
                   (double)moved_us / 1e6);
     if (moved_us == 0 && self->alarmed)
@@ -81,7 +82,7 @@ static void watch_clock(heartbeat_t *self)
 
 static void *beat(void *state)
 {
-    heartbeat_t    *self = state;
+    heartbeat_t *self = state;
     struct timespec next;
 
     write_hint(self);
@@ -89,8 +90,8 @@ static void *beat(void *state)
     INVARIANT(pthread_mutex_lock(&self->lock) == 0);
     while (!self->stopping) {
         next.tv_sec++;
-        while (!self->stopping && pthread_cond_timedwait(&self->wake, &self->lock, &next) != ETIMEDOUT) {
-        }
+        while (!self->stopping &&
+               pthread_cond_timedwait(&self->wake, &self->lock, &next) != ETIMEDOUT) {}
         INVARIANT(pthread_mutex_unlock(&self->lock) == 0);
         watch_clock(self);
         write_hint(self);

@@ -16,8 +16,8 @@
 
 typedef struct heartbeat heartbeat_t;
 
-errcode_t heartbeat_start(heartbeat_t **self_p, const char *data, const shards_t *shards, const steady_clock_t *clock,
-                          err_t *err);
-void      heartbeat_stop(heartbeat_t **self_p);
+errcode_t heartbeat_start(heartbeat_t **self_p, const char *data, const shards_t *shards,
+                          const steady_clock_t *clock, err_t *err);
+void heartbeat_stop(heartbeat_t **self_p);
 
 #endif

@@ -17,7 +17,7 @@
 
 typedef struct {
     size_t count;
-    char  *items[LIST_WORDS_MAX]; /* owned */
+    char *items[LIST_WORDS_MAX]; /* owned */
 } list_t;
 
 /* Words beyond the maximum are left out. */

@@ -41,7 +41,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < COUNT_OF(commands); i++)
         if (strcmp(argv[1], commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
-    (void)fprintf(stderr, "fealty: there is no command \"%.60s\"; `fealty help` lists all\n", argv[1]);
+    (void)fprintf(stderr, "fealty: there is no command \"%.60s\"; `fealty help` lists all\n",
+                  argv[1]);
     return EXIT_USAGE;
 }
 
@@ -56,7 +57,8 @@ static int tool_help(int argc, char **argv)
         buffer_free(&page);
         return 0;
     }
-    (void)printf("Fealty %s keeps loyalty points: customers earn, spend and pass them on, and the books always agree.\n\n"
+    (void)printf("Fealty %s keeps loyalty points: customers earn, spend and pass them on, and the "
+                 "books always agree.\n\n"
                  "usage: fealty COMMAND [flags]\n\n",
                  FEALTY_VERSION);
     for (size_t i = 0; i < COUNT_OF(commands); i++)

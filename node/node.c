@@ -17,26 +17,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BIRTH_POLL_US INT64_C(200000)
+#define BIRTH_POLL_US    INT64_C(200000)
 #define BIRTH_TELL_EVERY 25 /* polls */
-#define HTTP_STOP_US INT64_C(2000000)
-#define SHARDS_STOP_US INT64_C(2000000)
-#define DAY_S 86400.0
+#define HTTP_STOP_US     INT64_C(2000000)
+#define SHARDS_STOP_US   INT64_C(2000000)
+#define DAY_S            86400.0
 
 struct node {
-    config_t               config;
-    steady_clock_t         clock;
-    hash_t                 incarnation;
-    store_t               *store;     /* owned, like all below */
-    catalogue_t           *catalogue;
-    router_t              *router;
-    shards_t              *shards;
-    heartbeat_t           *heartbeat;
-    control_t             *control;
-    _Atomic(http_server_t *) http;    /* read by partition threads: the session hook */
-    bool                   metrics_registered;
-    bool                   new_books;
-    first_start_t          first_start;
+    config_t config;
+    steady_clock_t clock;
+    hash_t incarnation;
+    store_t *store; /* owned, like all below */
+    catalogue_t *catalogue;
+    router_t *router;
+    shards_t *shards;
+    heartbeat_t *heartbeat;
+    control_t *control;
+    _Atomic(http_server_t *) http; /* read by partition threads: the session hook */
+    bool metrics_registered;
+    bool new_books;
+    first_start_t first_start;
 };
 
 static errcode_t open_books(node_t *self, err_t *err);
@@ -44,12 +44,12 @@ static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *st
 static errcode_t start_shards(node_t *self, err_t *err);
 static errcode_t start_http(node_t *self, err_t *err);
 static errcode_t start_control(node_t *self, err_t *err);
-static void      write_metrics(void *state, buffer_t *out);
+static void write_metrics(void *state, buffer_t *out);
 
-errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted)(void *state), void *state,
-                     err_t *err)
+errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted)(void *state),
+                     void *state, err_t *err)
 {
-    node_t   *self = memory_zalloc(sizeof *self);
+    node_t *self = memory_zalloc(sizeof *self);
     errcode_t rc;
 
     *self_p = self;
@@ -62,7 +62,8 @@ errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted
     if (rc == ERR_NONE)
         rc = start_shards(self, err);
     if (rc == ERR_NONE)
-        rc = first_start_admin(self->router, self->shards->owns[self->shards->partitions], &self->first_start, err);
+        rc = first_start_admin(self->router, self->shards->owns[self->shards->partitions],
+                               &self->first_start, err);
     if (rc == ERR_NONE)
         rc = start_http(self, err);
     if (rc == ERR_NONE)
@@ -119,7 +120,7 @@ int node_port(const node_t *self)
 static errcode_t open_books(node_t *self, err_t *err)
 {
     store_config_t config;
-    errcode_t      rc;
+    errcode_t rc;
 
     store_config_default(&config);
     config.directory = self->config.data;
@@ -154,15 +155,18 @@ static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *st
 
     if (rc == ERR_NONE)
         rc = router_start(self->router, err);
-    for (unsigned polls = 0; rc == ERR_NONE && !router_wait_birth(self->router, BIRTH_POLL_US); polls++) {
+    for (unsigned polls = 0; rc == ERR_NONE && !router_wait_birth(self->router, BIRTH_POLL_US);
+         polls++) {
         if (stop_wanted(state))
-            return err_set(err, ERR_UNREACHABLE, "stopped while waiting for the other nodes of a first start");
+            return err_set(err, ERR_UNREACHABLE,
+                           "stopped while waiting for the other nodes of a first start");
         if (polls % BIRTH_TELL_EVERY == 0) {
             buffer_t why;
 
             buffer_init(&why, 64 * 1024);
             (void)router_ready(self->router, &why);
-            log_info("first start of a cluster: waiting for all nodes: %.*s", (int)why.size, (const char *)why.bytes);
+            log_info("first start of a cluster: waiting for all nodes: %.*s", (int)why.size,
+                     (const char *)why.bytes);
             buffer_free(&why);
         }
     }
@@ -171,7 +175,7 @@ static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *st
 
 static errcode_t check_clock(node_t *self, err_t *err)
 {
-    int64_t   newest_us;
+    int64_t newest_us;
     errcode_t rc = shards_newest_us(self->shards, &newest_us, err);
 
     if (rc != ERR_NONE)
@@ -181,10 +185,12 @@ static errcode_t check_clock(node_t *self, err_t *err)
         return ERR_NONE;
     char sentence[160];
     if (off_us < 0)
-        (void)snprintf(sentence, sizeof sentence, "the clock is %.1f s behind the newest record of the books",
+        (void)snprintf(sentence, sizeof sentence,
+                       "the clock is %.1f s behind the newest record of the books",
                        -(double)off_us / 1e6);
     else
-        (void)snprintf(sentence, sizeof sentence, "the clock is %.1f days ahead of the newest record of the books",
+        (void)snprintf(sentence, sizeof sentence,
+                       "the clock is %.1f days ahead of the newest record of the books",
                        (double)off_us / 1e6 / DAY_S);
     if (!self->config.accept_clock)
         return err_set(err, ERR_STATE, "%s: set it right, or start with --accept-clock", sentence);
@@ -220,7 +226,8 @@ static errcode_t start_shards(node_t *self, err_t *err)
     errcode_t rc;
 
     if (setup.birth->partitions != self->config.partitions && !self->new_books)
-        log_debug("this store has %u partitions for ever; the setting `partitions` counts at the first start only",
+        log_debug("this store has %u partitions for ever; the setting `partitions` counts at the "
+                  "first start only",
                   (unsigned)setup.birth->partitions);
     self->shards = shards_new(&setup);
     rc = check_clock(self, err);
@@ -239,18 +246,19 @@ static errcode_t load_sessions(node_t *self, http_server_t *http, err_t *err)
     errcode_t rc = ERR_NONE;
 
     for (size_t i = 0; rc == ERR_NONE && i < self->shards->owned_count; i++) {
-        uint8_t         lower[BATCH_KEY_BYTES_MAX];
-        uint8_t         upper[BATCH_KEY_BYTES_MAX];
-        size_t          n = key_tag(lower, self->shards->owned[i], 'S');
-        size_t          m = key_after_prefix(upper, lower, n);
-        store_cursor_t *cursor = store_cursor_new(self->store, NULL, FAMILY_STATE, lower, n, upper, m);
+        uint8_t lower[BATCH_KEY_BYTES_MAX];
+        uint8_t upper[BATCH_KEY_BYTES_MAX];
+        size_t n = key_tag(lower, self->shards->owned[i], 'S');
+        size_t m = key_after_prefix(upper, lower, n);
+        store_cursor_t *cursor =
+            store_cursor_new(self->store, NULL, FAMILY_STATE, lower, n, upper, m);
 
         for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
-            size_t         key_bytes;
-            size_t         value_bytes;
+            size_t key_bytes;
+            size_t value_bytes;
             const uint8_t *key = store_cursor_key(cursor, &key_bytes);
             const uint8_t *value = store_cursor_value(cursor, &value_bytes);
-            hash_t         token;
+            hash_t token;
 
             if (key_bytes != n + sizeof token)
                 continue;
@@ -265,9 +273,9 @@ static errcode_t load_sessions(node_t *self, http_server_t *http, err_t *err)
 
 static errcode_t start_http(node_t *self, err_t *err)
 {
-    http_config_t  config;
+    http_config_t config;
     http_server_t *http = NULL;
-    errcode_t      rc;
+    errcode_t rc;
 
     http_config_default(&config);
     config.router = self->router;
@@ -292,7 +300,7 @@ static errcode_t start_http(node_t *self, err_t *err)
 
 static errcode_t control_backup(void *state, const char *directory, err_t *err)
 {
-    node_t   *self = state;
+    node_t *self = state;
     errcode_t rc;
 
     log_info("backup to %s", directory);
@@ -320,8 +328,10 @@ static void control_status(void *state, buffer_t *out)
 
 static errcode_t start_control(node_t *self, err_t *err)
 {
-    const control_hooks_t hooks = {
-        .backup = control_backup, .freeze = control_freeze, .status = control_status, .state = self};
+    const control_hooks_t hooks = {.backup = control_backup,
+                                   .freeze = control_freeze,
+                                   .status = control_status,
+                                   .state = self};
 
     return control_start(&self->control, self->config.data, &hooks, err);
 }
@@ -336,7 +346,8 @@ static void write_metrics(void *state, buffer_t *out)
     for (size_t i = 0; i < self->shards->count; i++)
         shard_metrics(self->shards->shards[i], out);
     buffer_printf(out,
-                  "# HELP fealty_clock_jump_seconds How far the wall clock was set since the start; 0 when it was not\n"
+                  "# HELP fealty_clock_jump_seconds How far the wall clock was set since the "
+                  "start; 0 when it was not\n"
                   "# TYPE fealty_clock_jump_seconds gauge\nfealty_clock_jump_seconds %.3f\n",
                   (double)steady_clock_alarm(&self->clock) / 1e6);
 }

@@ -20,13 +20,13 @@
 typedef struct node node_t;
 
 /* `stop_wanted` is asked while a first start waits for the other nodes; true gives the start up (ERR_UNREACHABLE). */
-errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted)(void *state), void *state,
-                     err_t *err);
-void      node_stop(node_t **self_p);
+errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted)(void *state),
+                     void *state, err_t *err);
+void node_stop(node_t **self_p);
 
 /* For the words at start. */
 const first_start_t *node_first_start(const node_t *self);
-bool                 node_has_new_books(const node_t *self);
-int                  node_port(const node_t *self);
+bool node_has_new_books(const node_t *self);
+int node_port(const node_t *self);
 
 #endif

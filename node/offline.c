@@ -5,28 +5,29 @@
 
 #include <stdlib.h>
 
-#define PARTITIONS_DEFAULT 16
-#define COMMAND_WAIT_US INT64_C(30000000)
-#define STOP_WAIT_US INT64_C(10000000)
+#define PARTITIONS_DEFAULT  16
+#define COMMAND_WAIT_US     INT64_C(30000000)
+#define STOP_WAIT_US        INT64_C(10000000)
 #define LOAD_ROUND_COMMANDS 4096
 
 struct offline {
-    store_t     *store;     /* owned */
+    store_t *store;         /* owned */
     catalogue_t *catalogue; /* owned */
-    shards_t    *shards;    /* owned */
-    char        *data;      /* owned */
-    birth_t      birth;
+    shards_t *shards;       /* owned */
+    char *data;             /* owned */
+    birth_t birth;
 };
 
 static void send_nowhere(void *state, uint16_t dst, const void *frame, size_t n);
 static void session_nowhere(void *state, const hash_t *token, const void *value, size_t n);
 
-static errcode_t open_books(offline_t **self_p, const char *data, bool create, uint32_t round_commands, err_t *err)
+static errcode_t open_books(offline_t **self_p, const char *data, bool create,
+                            uint32_t round_commands, err_t *err)
 {
-    offline_t     *self = memory_zalloc(sizeof *self);
+    offline_t *self = memory_zalloc(sizeof *self);
     store_config_t config;
-    bool           found = false;
-    errcode_t      rc;
+    bool found = false;
+    errcode_t rc;
 
     *self_p = self;
     self->data = memory_alloc(strlen(data) + 1);
@@ -46,7 +47,9 @@ static errcode_t open_books(offline_t **self_p, const char *data, bool create, u
             goto failed;
     }
     if (!self->birth.settled) {
-        rc = err_set(err, ERR_STATE, "the first start of this cluster has not come to its end; start all nodes once");
+        rc = err_set(
+            err, ERR_STATE,
+            "the first start of this cluster has not come to its end; start all nodes once");
         goto failed;
     }
     self->catalogue = catalogue_new();
@@ -128,12 +131,13 @@ shards_t *offline_shards(offline_t *self)
     return self->shards;
 }
 
-errcode_t offline_command(offline_t *self, uint16_t partition, command_t *command, buffer_t *result, err_t *err)
+errcode_t offline_command(offline_t *self, uint16_t partition, command_t *command, buffer_t *result,
+                          err_t *err)
 {
-    buffer_t   bytes;
-    waiter_t   waiter;
+    buffer_t bytes;
+    waiter_t waiter;
     request_t *request;
-    errcode_t  rc;
+    errcode_t rc;
 
     command->deadline_us = clock_wall_us(clock_system()) + COMMAND_WAIT_US;
     buffer_init(&bytes, RECORD_BYTES_MAX);
@@ -145,7 +149,8 @@ errcode_t offline_command(offline_t *self, uint16_t partition, command_t *comman
     if (rc == ERR_NONE) {
         if (!waiter_wait(&waiter, 1, COMMAND_WAIT_US)) {
             waiter_abandon(&waiter, request);
-            rc = err_set(err, ERR_UNKNOWN_OUTCOME, "no answer within %d s", (int)(COMMAND_WAIT_US / 1000000));
+            rc = err_set(err, ERR_UNKNOWN_OUTCOME, "no answer within %d s",
+                         (int)(COMMAND_WAIT_US / 1000000));
         } else if (request->err.code != ERR_NONE) {
             if (err != NULL)
                 *err = request->err;

@@ -18,14 +18,15 @@ typedef struct offline offline_t;
 errcode_t offline_open(offline_t **self_p, const char *data, bool create, err_t *err);
 /* The same, made when missing, with rounds of thousands of commands: throughput before latency. */
 errcode_t offline_open_for_load(offline_t **self_p, const char *data, err_t *err);
-void      offline_close(offline_t **self_p);
+void offline_close(offline_t **self_p);
 
-store_t       *offline_store(offline_t *self);
-catalogue_t   *offline_catalogue(offline_t *self);
+store_t *offline_store(offline_t *self);
+catalogue_t *offline_catalogue(offline_t *self);
 const birth_t *offline_birth(const offline_t *self);
-shards_t      *offline_shards(offline_t *self);
+shards_t *offline_shards(offline_t *self);
 
 /* Sends the command and waits; *result gets the encoded result_t. A refusal is a result, not an error. */
-errcode_t offline_command(offline_t *self, uint16_t partition, command_t *command, buffer_t *result, err_t *err);
+errcode_t offline_command(offline_t *self, uint16_t partition, command_t *command, buffer_t *result,
+                          err_t *err);
 
 #endif

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static options_outcome_t wrong(const char *usage, const char *before, const char *word, const char *after)
+static options_outcome_t wrong(const char *usage, const char *before, const char *word,
+                               const char *after)
 {
     (void)fprintf(stderr, "%s%.80s%s\n\n%s", before, word, after, usage);
     return OPTIONS_WRONG;
@@ -18,8 +19,9 @@ static const option_t *find(const option_t *options, size_t count, const char *w
     return NULL;
 }
 
-options_outcome_t options_parse(int argc, char **argv, const option_t *options, size_t count, const char **words,
-                                size_t words_least, size_t words_max, size_t *word_count, const char *usage)
+options_outcome_t options_parse(int argc, char **argv, const option_t *options, size_t count,
+                                const char **words, size_t words_least, size_t words_max,
+                                size_t *word_count, const char *usage)
 {
     size_t found = 0;
 
@@ -34,8 +36,8 @@ options_outcome_t options_parse(int argc, char **argv, const option_t *options, 
             words[found++] = argv[i];
             continue;
         }
-        const char     *equals = strchr(argv[i], '=');
-        size_t          n = equals != NULL ? (size_t)(equals - argv[i]) : strlen(argv[i]);
+        const char *equals = strchr(argv[i], '=');
+        size_t n = equals != NULL ? (size_t)(equals - argv[i]) : strlen(argv[i]);
         const option_t *option = find(options, count, argv[i], n);
         if (option == NULL)
             return wrong(usage, "There is no flag ", argv[i], ".");

@@ -13,27 +13,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PATH_BYTES_MAX 4096
-#define PARTIAL ".partial"
-#define COPY_BYTES (1024 * 1024)
+#define PATH_BYTES_MAX  4096
+#define PARTIAL         ".partial"
+#define COPY_BYTES      (1024 * 1024)
 #define BATCH_BYTES_MAX (64 * 1024 * 1024)
 
 typedef struct {
-    char     partial[PATH_BYTES_MAX]; /* where the new books are made */
-    bool     copied;
+    char partial[PATH_BYTES_MAX]; /* where the new books are made */
+    bool copied;
     store_t *store; /* owned */
-    birth_t  birth;
+    birth_t birth;
 } image_t;
 
 typedef struct {
-    image_t    *images; /* owned */
-    size_t      count;
-    uint16_t    partitions; /* of customers */
-    hash_t      salt;
-    image_t    *owner[BIRTH_PARTITIONS_MAX + 1];
-    position_t  position[BIRTH_PARTITIONS_MAX + 1];
-    uint64_t    ordinal[BIRTH_PARTITIONS_MAX + 1];
-    bool        found[BIRTH_PARTITIONS_MAX + 1]; /* its log is not empty */
+    image_t *images; /* owned */
+    size_t count;
+    uint16_t partitions; /* of customers */
+    hash_t salt;
+    image_t *owner[BIRTH_PARTITIONS_MAX + 1];
+    position_t position[BIRTH_PARTITIONS_MAX + 1];
+    uint64_t ordinal[BIRTH_PARTITIONS_MAX + 1];
+    bool found[BIRTH_PARTITIONS_MAX + 1]; /* its log is not empty */
 } restore_t;
 
 static errcode_t make_partial(image_t *image, const char *backup, const char *target, err_t *err);
@@ -42,14 +42,14 @@ static errcode_t check_pairs(restore_t *self, err_t *err);
 static errcode_t renew(restore_t *self, image_t *image, err_t *err);
 static errcode_t put_in_place(const image_t *image, const char *target, err_t *err);
 static errcode_t copy_tree(const char *from, const char *to, int depth, err_t *err);
-static void      remove_tree(const char *path, int depth);
+static void remove_tree(const char *path, int depth);
 static errcode_t sync_path(const char *path, err_t *err);
 
 errcode_t backup_restore(const char *const *backups, const char *const *targets, size_t count,
                          const random_source_t *random, err_t *err)
 {
     restore_t *self = memory_zalloc(sizeof *self);
-    errcode_t  rc = ERR_NONE;
+    errcode_t rc = ERR_NONE;
 
     self->images = memory_zalloc(count * sizeof *self->images);
     self->count = count;
@@ -79,14 +79,15 @@ errcode_t backup_restore(const char *const *backups, const char *const *targets,
 static errcode_t make_partial(image_t *image, const char *backup, const char *target, err_t *err)
 {
     struct stat status;
-    char        path[PATH_BYTES_MAX + 16];
+    char path[PATH_BYTES_MAX + 16];
 
     (void)snprintf(path, sizeof path, "%.*s/BACKUP", PATH_BYTES_MAX, backup);
     if (stat(path, &status) != 0)
         return err_set(err, ERR_STATE, "%.120s is no backup: it holds no file BACKUP", backup);
     /* An empty directory may stand where the new books go; rename() replaces it. */
     if (rmdir(target) != 0 && errno != ENOENT)
-        return err_set(err, ERR_STATE, "%.120s exists already; restore into a new directory", target);
+        return err_set(err, ERR_STATE, "%.120s exists already; restore into a new directory",
+                       target);
     int n = snprintf(image->partial, sizeof image->partial, "%s" PARTIAL, target);
     if (n < 0 || (size_t)n >= sizeof image->partial)
         return err_set(err, ERR_INVALID, "the path of the new directory is too long");
@@ -98,9 +99,9 @@ static errcode_t make_partial(image_t *image, const char *backup, const char *ta
 
 static errcode_t copy_file(const char *from, const char *to, err_t *err)
 {
-    char     *bytes = memory_alloc(COPY_BYTES);
-    int       in = open(from, O_RDONLY | O_CLOEXEC);
-    int       out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    char *bytes = memory_alloc(COPY_BYTES);
+    int in = open(from, O_RDONLY | O_CLOEXEC);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     errcode_t rc = ERR_NONE;
 
     if (in < 0 || out < 0)
@@ -143,14 +144,15 @@ static bool wanted(const char *name)
 
 static errcode_t copy_tree(const char *from, const char *to, int depth, err_t *err)
 {
-    DIR      *directory = opendir(from);
+    DIR *directory = opendir(from);
     errcode_t rc = ERR_NONE;
 
     if (directory == NULL)
         return err_set(err, ERR_IO, "cannot read %.120s: %s", from, strerror(errno));
-    for (const struct dirent *entry = readdir(directory); rc == ERR_NONE && entry != NULL; entry = readdir(directory)) {
-        char        source[PATH_BYTES_MAX];
-        char        goal[PATH_BYTES_MAX];
+    for (const struct dirent *entry = readdir(directory); rc == ERR_NONE && entry != NULL;
+         entry = readdir(directory)) {
+        char source[PATH_BYTES_MAX];
+        char goal[PATH_BYTES_MAX];
         struct stat status;
 
         /* Inside the database every file counts, LOCK too. */
@@ -179,7 +181,8 @@ static void remove_tree(const char *path, int depth)
 {
     DIR *directory = opendir(path);
 
-    for (const struct dirent *entry = directory ? readdir(directory) : NULL; entry != NULL; entry = readdir(directory)) {
+    for (const struct dirent *entry = directory ? readdir(directory) : NULL; entry != NULL;
+         entry = readdir(directory)) {
         char child[PATH_BYTES_MAX];
 
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
@@ -211,7 +214,7 @@ static errcode_t sync_path(const char *path, err_t *err)
 
 static errcode_t put_in_place(const image_t *image, const char *target, err_t *err)
 {
-    char  parent[PATH_BYTES_MAX];
+    char parent[PATH_BYTES_MAX];
     char *slash;
 
     if (rename(image->partial, target) != 0)
@@ -230,9 +233,9 @@ static errcode_t put_in_place(const image_t *image, const char *target, err_t *e
 static errcode_t open_image(restore_t *self, image_t *image, err_t *err)
 {
     store_config_t config;
-    uint16_t       owned[BIRTH_PARTITIONS_MAX + 1];
-    bool           found = false;
-    errcode_t      rc;
+    uint16_t owned[BIRTH_PARTITIONS_MAX + 1];
+    bool found = false;
+    errcode_t rc;
 
     store_config_default(&config);
     config.directory = image->partial;
@@ -240,17 +243,20 @@ static errcode_t open_image(restore_t *self, image_t *image, err_t *err)
     if (rc == ERR_NONE)
         rc = genesis_load(image->store, &image->birth, &found, err);
     if (rc == ERR_NONE && (!found || !image->birth.settled))
-        rc = err_set(err, ERR_STATE, "the backup holds no books yet: its node had not come to serve");
+        rc = err_set(err, ERR_STATE,
+                     "the backup holds no books yet: its node had not come to serve");
     if (rc != ERR_NONE)
         return rc;
 
     const birth_t *first = &self->images[0].birth;
-    if (!hash_equal(&image->birth.cluster, &first->cluster) || image->birth.partitions != first->partitions)
+    if (!hash_equal(&image->birth.cluster, &first->cluster) ||
+        image->birth.partitions != first->partitions)
         return err_set(err, ERR_STATE, "the backups are of different clusters");
     if (image->birth.node_count != self->count)
-        return err_set(err, ERR_STATE,
-                       "the backup is of one node of %u: restore all of them together, with --cluster",
-                       (unsigned)image->birth.node_count);
+        return err_set(
+            err, ERR_STATE,
+            "the backup is of one node of %u: restore all of them together, with --cluster",
+            (unsigned)image->birth.node_count);
     self->partitions = first->partitions;
     size_t count = birth_owned(&image->birth, image->birth.node, owned);
     for (size_t i = 0; i < count; i++) {
@@ -259,7 +265,8 @@ static errcode_t open_image(restore_t *self, image_t *image, err_t *err)
         if (self->owner[p] != NULL)
             return err_set(err, ERR_STATE, "partition %u is in two of the backups", (unsigned)p);
         self->owner[p] = image;
-        rc = journal_embedded_position(image->store, p, &self->position[p], &self->ordinal[p], &self->found[p], err);
+        rc = journal_embedded_position(image->store, p, &self->position[p], &self->ordinal[p],
+                                       &self->found[p], err);
         if (rc != ERR_NONE)
             return rc;
     }
@@ -279,7 +286,8 @@ static errcode_t open_images(restore_t *self, err_t *err)
     return ERR_NONE;
 }
 
-static errcode_t read_row(store_t *store, const uint8_t *key, size_t key_bytes, buffer_t *value, bool *found, err_t *err)
+static errcode_t read_row(store_t *store, const uint8_t *key, size_t key_bytes, buffer_t *value,
+                          bool *found, err_t *err)
 {
     buffer_reset(value);
     return store_get(store, NULL, FAMILY_STATE, key, key_bytes, value, found, err);
@@ -292,13 +300,14 @@ static bool is_zero(const hash_t *hash)
     return hash_equal(hash, &zero);
 }
 
-static errcode_t check_pair(restore_t *self, uint16_t src, uint16_t dst, buffer_t *value, err_t *err)
+static errcode_t check_pair(restore_t *self, uint16_t src, uint16_t dst, buffer_t *value,
+                            err_t *err)
 {
-    uint8_t    key[BATCH_KEY_BYTES_MAX];
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     pair_out_t out = {.next = 1};
-    pair_in_t  in = {0};
-    bool       found;
-    errcode_t  rc;
+    pair_in_t in = {0};
+    bool found;
+    errcode_t rc;
 
     rc = read_row(self->owner[src]->store, key, key_pair_out(key, src, dst), value, &found, err);
     if (rc == ERR_NONE && found)
@@ -311,19 +320,21 @@ static errcode_t check_pair(restore_t *self, uint16_t src, uint16_t dst, buffer_
         return rc;
     if (out.acked > in.seq || in.seq >= out.next)
         return err_set(err, ERR_STATE,
-                       "partitions %u and %u are of different moments (acknowledged %" PRIu64 ", applied %" PRIu64
-                       ", next %" PRIu64 "): take backups of all nodes with `fealty backup --cluster`",
+                       "partitions %u and %u are of different moments (acknowledged %" PRIu64
+                       ", applied %" PRIu64 ", next %" PRIu64
+                       "): take backups of all nodes with `fealty backup --cluster`",
                        (unsigned)src, (unsigned)dst, out.acked, in.seq, out.next);
-    if ((!is_zero(&out.peer) && !hash_equal(&out.peer, &self->position[dst].history))
-        || (!is_zero(&in.peer) && !hash_equal(&in.peer, &self->position[src].history)))
-        return err_set(err, ERR_STATE, "partitions %u and %u know different histories of each other", (unsigned)src,
+    if ((!is_zero(&out.peer) && !hash_equal(&out.peer, &self->position[dst].history)) ||
+        (!is_zero(&in.peer) && !hash_equal(&in.peer, &self->position[src].history)))
+        return err_set(err, ERR_STATE,
+                       "partitions %u and %u know different histories of each other", (unsigned)src,
                        (unsigned)dst);
     return ERR_NONE;
 }
 
 static errcode_t check_pairs(restore_t *self, err_t *err)
 {
-    buffer_t  value;
+    buffer_t value;
     errcode_t rc = ERR_NONE;
 
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
@@ -346,17 +357,18 @@ static hash_t renewed(const restore_t *self, const hash_t *history)
     return hash_bytes(both, sizeof both);
 }
 
-static errcode_t renew_pairs(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch, err_t *err)
+static errcode_t renew_pairs(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch,
+                             err_t *err)
 {
     store_t *store = self->owner[p]->store;
-    uint8_t  key[BATCH_KEY_BYTES_MAX];
-    bool     found;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    bool found;
 
     for (size_t other = 0; other <= self->partitions; other++) {
         pair_out_t out;
-        pair_in_t  in;
-        size_t     n = key_pair_out(key, p, (uint16_t)other);
-        errcode_t  rc = read_row(store, key, n, value, &found, err);
+        pair_in_t in;
+        size_t n = key_pair_out(key, p, (uint16_t)other);
+        errcode_t rc = read_row(store, key, n, value, &found, err);
 
         if (rc == ERR_NONE && found)
             rc = pair_out_decode(&out, value->bytes, value->size, err);
@@ -387,17 +399,17 @@ static errcode_t renew_pairs(restore_t *self, uint16_t p, buffer_t *value, buffe
 /* Sequence of the newest entry; the checkpoint may be some records older. */
 static errcode_t newest_entry(store_t *store, uint16_t p, uint64_t *sequence, err_t *err)
 {
-    uint8_t         lower[BATCH_KEY_BYTES_MAX];
-    uint8_t         upper[BATCH_KEY_BYTES_MAX];
-    size_t          n = key_partition(lower, p);
-    size_t          m = key_after_prefix(upper, lower, n);
+    uint8_t lower[BATCH_KEY_BYTES_MAX];
+    uint8_t upper[BATCH_KEY_BYTES_MAX];
+    size_t n = key_partition(lower, p);
+    size_t m = key_after_prefix(upper, lower, n);
     store_cursor_t *cursor = store_cursor_new(store, NULL, FAMILY_ENTRY, lower, n, upper, m);
-    errcode_t       rc;
+    errcode_t rc;
 
     *sequence = 0;
     store_cursor_last(cursor);
     if (store_cursor_valid(cursor)) {
-        size_t         bytes;
+        size_t bytes;
         const uint8_t *key = store_cursor_key(cursor, &bytes);
 
         if (bytes == n + sizeof(uint64_t))
@@ -408,15 +420,16 @@ static errcode_t newest_entry(store_t *store, uint16_t p, uint64_t *sequence, er
     return rc;
 }
 
-static errcode_t renew_counters(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch, err_t *err)
+static errcode_t renew_counters(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch,
+                                err_t *err)
 {
-    store_t     *store = self->owner[p]->store;
-    uint8_t      key[BATCH_KEY_BYTES_MAX];
-    size_t       n = key_checkpoint(key, p);
+    store_t *store = self->owner[p]->store;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    size_t n = key_checkpoint(key, p);
     checkpoint_t checkpoint = {.next_sequence = 1, .counted_sequence = 1};
-    uint64_t     newest;
-    bool         found;
-    errcode_t    rc = read_row(store, key, n, value, &found, err);
+    uint64_t newest;
+    bool found;
+    errcode_t rc = read_row(store, key, n, value, &found, err);
 
     if (rc == ERR_NONE && found)
         rc = checkpoint_decode(&checkpoint, value->bytes, value->size, err);
@@ -437,8 +450,8 @@ static errcode_t renew_counters(restore_t *self, uint16_t p, buffer_t *value, bu
 
 static errcode_t renew(restore_t *self, image_t *image, err_t *err)
 {
-    buffer_t  batch;
-    buffer_t  value;
+    buffer_t batch;
+    buffer_t value;
     errcode_t rc = ERR_NONE;
 
     buffer_init(&batch, BATCH_BYTES_MAX);

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #define READY_WAIT_MAX_US INT64_C(60000000)
-#define POLL_NS 2000000
+#define POLL_NS           2000000
 
 static void divide(shards_t *self, const shards_setup_t *setup);
 
@@ -28,7 +28,7 @@ static void divide(shards_t *self, const shards_setup_t *setup)
     self->count = setup->threads < self->owned_count ? setup->threads : self->owned_count;
     INVARIANT(self->count <= SHARDS_MAX);
     for (size_t i = 0; i < self->count; i++) {
-        size_t         end = self->owned_count * (i + 1) / self->count;
+        size_t end = self->owned_count * (i + 1) / self->count;
         shard_config_t config = {
             .partitions = self->partitions,
             .owned = self->owned + at,
@@ -61,9 +61,9 @@ errcode_t shards_newest_us(shards_t *self, int64_t *newest_us, err_t *err)
     *newest_us = 0;
     for (size_t i = 0; i < self->owned_count; i++) {
         position_t position;
-        bool       found;
+        bool found;
         journal_t *journal = self->journals[self->shard_of[self->owned[i]]];
-        errcode_t  rc = journal_position(journal, self->owned[i], &position, &found, err);
+        errcode_t rc = journal_position(journal, self->owned[i], &position, &found, err);
 
         if (rc != ERR_NONE)
             return rc;
@@ -76,7 +76,7 @@ errcode_t shards_newest_us(shards_t *self, int64_t *newest_us, err_t *err)
 errcode_t shards_start(shards_t *self, err_t *err)
 {
     const clock_source_t *clock = clock_system();
-    int64_t               until_us;
+    int64_t until_us;
 
     for (size_t i = 0; i < self->count; i++) {
         errcode_t rc = shard_start(self->shards[i], err);
@@ -88,8 +88,10 @@ errcode_t shards_start(shards_t *self, err_t *err)
         const struct timespec moment = {.tv_nsec = POLL_NS};
 
         if (clock_boot_us(clock) > until_us)
-            return err_set(err, ERR_STATE, "the partitions of this node are not ready after %d s; the lines above say why",
-                           (int)(READY_WAIT_MAX_US / 1000000));
+            return err_set(
+                err, ERR_STATE,
+                "the partitions of this node are not ready after %d s; the lines above say why",
+                (int)(READY_WAIT_MAX_US / 1000000));
         (void)nanosleep(&moment, NULL);
     }
     return ERR_NONE;
@@ -106,7 +108,8 @@ bool shards_ready(const shards_t *self)
 errcode_t shards_post(shards_t *self, request_t *request, err_t *err)
 {
     if (request->partition > self->partitions || !self->owns[request->partition])
-        return err_set(err, ERR_UNREACHABLE, "partition %u is on another node", (unsigned)request->partition);
+        return err_set(err, ERR_UNREACHABLE, "partition %u is on another node",
+                       (unsigned)request->partition);
     return shard_post(self->shards[self->shard_of[request->partition]], request, err);
 }
 

@@ -17,42 +17,42 @@
 #define SHARDS_MAX 64
 
 typedef struct {
-    store_t               *store;
-    catalogue_t           *catalogue;
-    const clock_source_t  *clock;
+    store_t *store;
+    catalogue_t *catalogue;
+    const clock_source_t *clock;
     const random_source_t *random;
-    const birth_t         *birth;
-    shard_hooks_t          hooks;
-    hash_t                 incarnation;
-    uint32_t               threads;
-    uint32_t               mailbox_commands;
-    uint32_t               round_commands;
-    uint32_t               cache_accounts; /* of all threads together */
+    const birth_t *birth;
+    shard_hooks_t hooks;
+    hash_t incarnation;
+    uint32_t threads;
+    uint32_t mailbox_commands;
+    uint32_t round_commands;
+    uint32_t cache_accounts; /* of all threads together */
 } shards_setup_t;
 
 typedef struct {
-    size_t     count;
-    shard_t   *shards[SHARDS_MAX];   /* owned */
+    size_t count;
+    shard_t *shards[SHARDS_MAX];     /* owned */
     journal_t *journals[SHARDS_MAX]; /* owned */
-    uint16_t   partitions;           /* of customers */
-    size_t     owned_count;
-    uint16_t   owned[BIRTH_PARTITIONS_MAX + 1];
-    uint16_t   shard_of[BIRTH_PARTITIONS_MAX + 1]; /* index into shards, by partition */
-    bool       owns[BIRTH_PARTITIONS_MAX + 1];
-    uint16_t   homes[BIRTH_NODES_MAX];
+    uint16_t partitions;             /* of customers */
+    size_t owned_count;
+    uint16_t owned[BIRTH_PARTITIONS_MAX + 1];
+    uint16_t shard_of[BIRTH_PARTITIONS_MAX + 1]; /* index into shards, by partition */
+    bool owns[BIRTH_PARTITIONS_MAX + 1];
+    uint16_t homes[BIRTH_NODES_MAX];
 } shards_t;
 
 shards_t *shards_new(const shards_setup_t *setup);
 /* The newest decided time of all own partitions, 0 when their logs are empty. Before shards_start only. */
 errcode_t shards_newest_us(shards_t *self, int64_t *newest_us, err_t *err);
 errcode_t shards_start(shards_t *self, err_t *err);
-bool      shards_ready(const shards_t *self);
+bool shards_ready(const shards_t *self);
 errcode_t shards_post(shards_t *self, request_t *request, err_t *err);
 /* How far every own partition has come, for the hint beside the store. */
-void      shards_acked(const shards_t *self, int64_t wall_us, acked_t *out);
+void shards_acked(const shards_t *self, int64_t wall_us, acked_t *out);
 /* While frozen no message between partitions is applied; see shard_freeze. */
-void      shards_freeze(shards_t *self, bool frozen);
-void      shards_stop(shards_t *self, int64_t timeout_us);
-void      shards_destroy(shards_t **self_p);
+void shards_freeze(shards_t *self, bool frozen);
+void shards_stop(shards_t *self, int64_t timeout_us);
+void shards_destroy(shards_t **self_p);
 
 #endif

@@ -2,7 +2,7 @@
 #include "node/steady_clock.h"
 
 #define BEHIND_MAX_US INT64_C(5000000)
-#define AHEAD_MAX_US (INT64_C(31) * 24 * 3600 * 1000000)
+#define AHEAD_MAX_US  (INT64_C(31) * 24 * 3600 * 1000000)
 
 static int64_t wall_us(void *state);
 static int64_t boot_us(void *state);
@@ -32,9 +32,9 @@ int64_t steady_clock_start_check(int64_t wall, int64_t newest_us)
 static int64_t wall_us(void *state)
 {
     const steady_clock_t *self = state;
-    int64_t               boot = clock_boot_us(self->base);
-    int64_t               wall = clock_wall_us(self->base);
-    int64_t               moved = wall - boot - self->difference_us;
+    int64_t boot = clock_boot_us(self->base);
+    int64_t wall = clock_wall_us(self->base);
+    int64_t moved = wall - boot - self->difference_us;
 
     /* Boot time runs at the wall clock's rate, corrections included: the two only part when the wall clock is set. */
     if (moved > STEADY_CLOCK_STEP_MAX_US || moved < -STEADY_CLOCK_STEP_MAX_US)

@@ -14,13 +14,12 @@
 
 #include "protocol/clock.h"
 
-
 #define STEADY_CLOCK_STEP_MAX_US INT64_C(1000000)
 
 typedef struct {
-    clock_source_t        clock; /* what everybody else is given */
+    clock_source_t clock; /* what everybody else is given */
     const clock_source_t *base;
-    int64_t               difference_us; /* wall minus boot at start */
+    int64_t difference_us; /* wall minus boot at start */
 } steady_clock_t;
 
 void steady_clock_init(steady_clock_t *self, const clock_source_t *base);

@@ -12,40 +12,44 @@
 #include <unistd.h>
 
 #define ORDER_TIMEOUT_MS 600000
-#define PATH_BYTES_MAX 4000
+#define PATH_BYTES_MAX   4000
 
 static const char usage[] =
     "usage: fealty backup [--data DIR] TARGET\n"
     "       fealty backup --cluster DIR1,DIR2,... TARGET\n"
     "\n"
-    "Makes the directory TARGET with a consistent image of the books in DIR. The node may be running: it goes\n"
-    "on serving. On the same disk the image takes little room at first; copy it elsewhere to be safe.\n"
-    "With --cluster, the nodes whose data directories are named are held together for the moment of the\n"
+    "Makes the directory TARGET with a consistent image of the books in DIR. The node may be "
+    "running: it goes\n"
+    "on serving. On the same disk the image takes little room at first; copy it elsewhere to be "
+    "safe.\n"
+    "With --cluster, the nodes whose data directories are named are held together for the moment "
+    "of the\n"
     "image, so that no transfer between them is cut in two; TARGET gets one directory for each.\n"
     "`fealty restore` brings a backup back.\n";
 
 typedef struct {
     const char *data;
-    char        target[PATH_BYTES_MAX];
-    int         control; /* owned; -1: no node runs */
-    store_t    *store;   /* owned; when no node runs */
-    birth_t     birth;
+    char target[PATH_BYTES_MAX];
+    int control;    /* owned; -1: no node runs */
+    store_t *store; /* owned; when no node runs */
+    birth_t birth;
 } source_t;
 
 static errcode_t back_up(const list_t *data, const char *target, bool cluster, err_t *err);
 static errcode_t hold(source_t *source, err_t *err);
 static errcode_t copy(source_t *source, err_t *err);
-static void      let_go(source_t *source);
+static void let_go(source_t *source);
 
 int tool_backup(int argc, char **argv)
 {
-    const char    *data = "data";
-    const char    *cluster = NULL;
-    const char    *words[1] = {NULL};
-    list_t         list = {0};
-    err_t          err = {0};
-    errcode_t      rc;
-    const option_t options[] = {{.name = "--data", .text = &data}, {.name = "--cluster", .text = &cluster}};
+    const char *data = "data";
+    const char *cluster = NULL;
+    const char *words[1] = {NULL};
+    list_t list = {0};
+    err_t err = {0};
+    errcode_t rc;
+    const option_t options[] = {{.name = "--data", .text = &data},
+                                {.name = "--cluster", .text = &cluster}};
 
     switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 1, NULL, usage)) {
     case OPTIONS_HELP: return 0;
@@ -71,19 +75,21 @@ int tool_backup(int argc, char **argv)
 static errcode_t absolute(const char *path, char out[PATH_BYTES_MAX], err_t *err)
 {
     char here[PATH_BYTES_MAX] = "";
-    int  n;
+    int n;
 
     if (path[0] != '/' && getcwd(here, sizeof here) == NULL)
         return err_set(err, ERR_IO, "cannot tell the working directory: %s", strerror(errno));
     n = snprintf(out, PATH_BYTES_MAX, "%s%s%s", here, path[0] == '/' ? "" : "/", path);
     if (n < 0 || n >= PATH_BYTES_MAX || strchr(path, '\n') != NULL)
-        return err_set(err, ERR_INVALID, "the path of the backup is too long, or holds a line break");
+        return err_set(err, ERR_INVALID,
+                       "the path of the backup is too long, or holds a line break");
     return ERR_NONE;
 }
 
-static errcode_t name_targets(source_t *sources, const list_t *data, const char *target, bool cluster, err_t *err)
+static errcode_t name_targets(source_t *sources, const list_t *data, const char *target,
+                              bool cluster, err_t *err)
 {
-    char      root[PATH_BYTES_MAX];
+    char root[PATH_BYTES_MAX];
     errcode_t rc = absolute(target, root, err);
 
     for (size_t i = 0; rc == ERR_NONE && i < data->count; i++) {
@@ -92,12 +98,14 @@ static errcode_t name_targets(source_t *sources, const list_t *data, const char 
         for (size_t n = strlen(path); n > 1 && path[n - 1] == '/'; n--)
             path[n - 1] = '\0';
         const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
-        int n = snprintf(sources[i].target, PATH_BYTES_MAX, "%s%s%s", root, cluster ? "/" : "", cluster ? name : "");
+        int n = snprintf(sources[i].target, PATH_BYTES_MAX, "%s%s%s", root, cluster ? "/" : "",
+                         cluster ? name : "");
         if (n < 0 || n >= PATH_BYTES_MAX)
             return err_set(err, ERR_INVALID, "the path of the backup is too long");
         for (size_t j = 0; j < i; j++)
             if (strcmp(sources[j].target, sources[i].target) == 0)
-                return err_set(err, ERR_INVALID, "two of the directories are called %.60s; rename one", name);
+                return err_set(err, ERR_INVALID,
+                               "two of the directories are called %.60s; rename one", name);
     }
     if (rc == ERR_NONE && cluster && mkdir(root, 0700) != 0 && errno != EEXIST)
         return err_set(err, ERR_IO, "cannot make %.120s: %s", root, strerror(errno));
@@ -132,8 +140,8 @@ static errcode_t back_up(const list_t *data, const char *target, bool cluster, e
 static errcode_t hold(source_t *source, err_t *err)
 {
     store_config_t config;
-    bool           found = false;
-    errcode_t      rc = control_connect(source->data, &source->control, err);
+    bool found = false;
+    errcode_t rc = control_connect(source->data, &source->control, err);
 
     if (rc != ERR_NONE || source->control >= 0)
         return rc;

@@ -15,24 +15,24 @@
 #include <unistd.h>
 
 #define STOP_TOO_LONG_S 5
-#define EXIT_SLOW_STOP 75
+#define EXIT_SLOW_STOP  75
 
-static void     block_signals(sigset_t *set);
-static bool     signal_waits(void *state);
-static int      wait_for_signal(const sigset_t *set);
-static void     expect_the_end(void);
+static void block_signals(sigset_t *set);
+static bool signal_waits(void *state);
+static int wait_for_signal(const sigset_t *set);
+static void expect_the_end(void);
 static errcode_t configure(config_t *config, int argc, char **argv, bool *help, err_t *err);
-static void     greet(const node_t *node, const config_t *config);
-static int      exit_code(errcode_t code);
-static void     show_help(void);
+static void greet(const node_t *node, const config_t *config);
+static int exit_code(errcode_t code);
+static void show_help(void);
 
 int tool_node(int argc, char **argv)
 {
-    config_t  config;
-    node_t   *node = NULL;
-    sigset_t  signals;
-    bool      help = false;
-    err_t     err = {0};
+    config_t config;
+    node_t *node = NULL;
+    sigset_t signals;
+    bool help = false;
+    err_t err = {0};
     errcode_t rc = configure(&config, argc - 1, argv + 1, &help, &err);
 
     if (rc == ERR_NONE && help) {
@@ -81,9 +81,9 @@ static errcode_t configure(config_t *config, int argc, char **argv, bool *help, 
 
 static void greet(const node_t *node, const config_t *config)
 {
-    char     listen[CONFIG_TEXT_MAX + 16];
+    char listen[CONFIG_TEXT_MAX + 16];
     buffer_t text;
-    char    *colon;
+    char *colon;
 
     /* The port that was taken: port 0 asks for any. */
     (void)snprintf(listen, sizeof listen, "%s", config->listen);
@@ -93,7 +93,8 @@ static void greet(const node_t *node, const config_t *config)
     else
         (void)snprintf(colon + 1, 8, "%d", node_port(node));
     buffer_init(&text, 64 * 1024);
-    first_start_greeting(node_first_start(node), listen, config->data, node_has_new_books(node), &text);
+    first_start_greeting(node_first_start(node), listen, config->data, node_has_new_books(node),
+                         &text);
     (void)fwrite(text.bytes, 1, text.size, stdout);
     (void)fflush(stdout);
     buffer_free(&text);
@@ -113,16 +114,20 @@ static void show_help(void)
     buffer_t text;
 
     buffer_init(&text, 64 * 1024);
-    buffer_text(&text,
-                "usage: fealty node [flags]\n"
-                "\n"
-                "Runs a node until SIGTERM or SIGINT; a second signal ends it at once. The first start makes the data\n"
-                "directory and the user `admin`, with the password of FEALTY_ADMIN_PASSWORD or a random one that is\n"
-                "printed once. Every flag is also a variable (--cache-mib is FEALTY_CACHE_MIB) and a line of the file\n"
-                "named by --config FILE (`cache-mib = 256`). Flags win over variables, variables over the file.\n"
-                "\n"
-                "Exit codes: 0 stopped, 1 wrong flag or setting, 2 start refused (the sentence says the way out),\n"
-                "74 disk or network failed, 75 did not stop in time.\n");
+    buffer_text(&text, "usage: fealty node [flags]\n"
+                       "\n"
+                       "Runs a node until SIGTERM or SIGINT; a second signal ends it at once. The "
+                       "first start makes the data\n"
+                       "directory and the user `admin`, with the password of FEALTY_ADMIN_PASSWORD "
+                       "or a random one that is\n"
+                       "printed once. Every flag is also a variable (--cache-mib is "
+                       "FEALTY_CACHE_MIB) and a line of the file\n"
+                       "named by --config FILE (`cache-mib = 256`). Flags win over variables, "
+                       "variables over the file.\n"
+                       "\n"
+                       "Exit codes: 0 stopped, 1 wrong flag or setting, 2 start refused (the "
+                       "sentence says the way out),\n"
+                       "74 disk or network failed, 75 did not stop in time.\n");
     config_help(&text);
     (void)fwrite(text.bytes, 1, text.size, stdout);
     buffer_free(&text);
@@ -160,7 +165,8 @@ static int wait_for_signal(const sigset_t *set)
 
 static void too_long(int number)
 {
-    static const char sentence[] = "fealty: stopping takes too long; the process ends now. What was answered is safe.\n";
+    static const char sentence[] =
+        "fealty: stopping takes too long; the process ends now. What was answered is safe.\n";
 
     (void)number;
     if (write(STDERR_FILENO, sentence, sizeof sentence - 1) < 0)
@@ -172,7 +178,7 @@ static void too_long(int number)
 static void expect_the_end(void)
 {
     struct sigaction alarmed = {.sa_handler = too_long};
-    sigset_t         again;
+    sigset_t again;
 
     (void)signal(SIGTERM, SIG_DFL);
     (void)signal(SIGINT, SIG_DFL);

@@ -10,7 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define USERS_SHOWN_MAX 100000
+#define USERS_SHOWN_MAX   100000
 #define PASSWORD_LINE_MAX 1100
 
 static const char usage[] =
@@ -21,7 +21,8 @@ static const char usage[] =
     "       fealty user enable NAME  --data DIR\n"
     "       fealty user list         --data DIR\n"
     "\n"
-    "Works on the directory of a stopped node; in a cluster, of the node that keeps the definitions.\n"
+    "Works on the directory of a stopped node; in a cluster, of the node that keeps the "
+    "definitions.\n"
     "The password is asked for; when standard input is no terminal, its first line is taken.\n"
     "\n"
     "Permissions are names such as account.view, account.earn, account.burn, account.transfer,\n"
@@ -31,7 +32,7 @@ static const char usage[] =
 typedef struct {
     const char *data;
     const char *permissions;
-    bool        superuser;
+    bool superuser;
     const char *action;
     const char *name; /* NULL for list */
 } wish_t;
@@ -48,17 +49,18 @@ static bool known(const wish_t *wish)
         return wish->name == NULL;
     for (size_t i = 0; i < COUNT_OF(actions); i++)
         if (strcmp(wish->action, actions[i]) == 0)
-            return wish->name != NULL && (strcmp(wish->action, "permit") != 0 || wish->permissions != NULL);
+            return wish->name != NULL &&
+                   (strcmp(wish->action, "permit") != 0 || wish->permissions != NULL);
     return false;
 }
 
 int tool_user(int argc, char **argv)
 {
-    wish_t         wish = {.data = "data"};
-    const char    *words[2] = {NULL, NULL};
-    offline_t     *books = NULL;
-    err_t          err = {0};
-    errcode_t      rc;
+    wish_t wish = {.data = "data"};
+    const char *words[2] = {NULL, NULL};
+    offline_t *books = NULL;
+    err_t err = {0};
+    errcode_t rc;
     const option_t options[] = {
         {.name = "--data", .text = &wish.data},
         {.name = "--permissions", .text = &wish.permissions},
@@ -89,14 +91,14 @@ int tool_user(int argc, char **argv)
 static errcode_t list(offline_t *books)
 {
     const catalogue_t *catalogue = offline_catalogue(books);
-    uint32_t          *ids = memory_alloc(USERS_SHOWN_MAX * sizeof *ids);
-    size_t             count = catalogue_ids(catalogue, CATALOGUE_NEWEST, RESOURCE_USER, ids, USERS_SHOWN_MAX);
+    uint32_t *ids = memory_alloc(USERS_SHOWN_MAX * sizeof *ids);
+    size_t count = catalogue_ids(catalogue, CATALOGUE_NEWEST, RESOURCE_USER, ids, USERS_SHOWN_MAX);
 
     for (size_t i = 0; i < count && i < USERS_SHOWN_MAX; i++) {
         const user_t *user = catalogue_user(catalogue, CATALOGUE_NEWEST, ids[i]);
 
-        (void)printf("%-6u %-24s %-9s %s", ids[i], user->username, user->active ? "active" : "disabled",
-                     user->superuser ? "superuser" : "");
+        (void)printf("%-6u %-24s %-9s %s", ids[i], user->username,
+                     user->active ? "active" : "disabled", user->superuser ? "superuser" : "");
         for (const char *at = user->permissions; *at != '\0'; at++)
             (void)putchar(*at == '\n' ? ',' : *at);
         (void)putchar('\n');
@@ -109,27 +111,30 @@ static errcode_t list(offline_t *books)
 static errcode_t find(const catalogue_t *catalogue, const wish_t *wish, uint32_t *id, err_t *err)
 {
     const user_t *user = catalogue_user_by_name(catalogue, wish->name, strlen(wish->name));
-    bool          adds = strcmp(wish->action, "add") == 0;
+    bool adds = strcmp(wish->action, "add") == 0;
 
     if (adds && user != NULL)
         return err_set(err, ERR_STATE, "there is a user %.100s already", wish->name);
     if (!adds && user == NULL)
-        return err_set(err, ERR_NOT_FOUND, "there is no user %.100s; `fealty user list` shows all", wish->name);
+        return err_set(err, ERR_NOT_FOUND, "there is no user %.100s; `fealty user list` shows all",
+                       wish->name);
     *id = user != NULL ? user->id : 0;
     return ERR_NONE;
 }
 
 static errcode_t change(offline_t *books, const wish_t *wish, err_t *err)
 {
-    bool           adds = strcmp(wish->action, "add") == 0;
-    char           password[PASSWORD_LINE_MAX] = "";
-    user_patch_t   patch = {.active = -1, .staff = -1, .superuser = -1, .permissions = wish->permissions};
+    bool adds = strcmp(wish->action, "add") == 0;
+    char password[PASSWORD_LINE_MAX] = "";
+    user_patch_t patch = {
+        .active = -1, .staff = -1, .superuser = -1, .permissions = wish->permissions};
     const birth_t *birth = offline_birth(books);
-    command_t      command = {.kind = COMMAND_DEFINE, .operation = OPERATION_DEFINE, .resource = RESOURCE_USER};
-    buffer_t       json;
-    buffer_t       answer;
-    result_t       result;
-    errcode_t      rc;
+    command_t command = {
+        .kind = COMMAND_DEFINE, .operation = OPERATION_DEFINE, .resource = RESOURCE_USER};
+    buffer_t json;
+    buffer_t answer;
+    result_t result;
+    errcode_t rc;
 
     buffer_init(&json, 64 * 1024);
     buffer_init(&answer, RECORD_BYTES_MAX);
@@ -137,7 +142,8 @@ static errcode_t change(offline_t *books, const wish_t *wish, err_t *err)
     if (rc != ERR_NONE)
         goto cleanup;
     if (birth->owners[birth->partitions] != birth->node) {
-        rc = err_set(err, ERR_UNREACHABLE, "the definitions are kept by the node %.100s: run this there",
+        rc = err_set(err, ERR_UNREACHABLE,
+                     "the definitions are kept by the node %.100s: run this there",
                      birth->names[birth->owners[birth->partitions]]);
         goto cleanup;
     }
@@ -166,8 +172,8 @@ static errcode_t change(offline_t *books, const wish_t *wish, err_t *err)
     if (rc != ERR_NONE)
         goto cleanup;
     if (result.status >= 300)
-        rc = err_set(err, ERR_STATE, "refused: %.*s %.*s", (int)result.field.n, result.field.bytes, (int)result.error.n,
-                     result.error.bytes);
+        rc = err_set(err, ERR_STATE, "refused: %.*s %.*s", (int)result.field.n, result.field.bytes,
+                     (int)result.error.n, result.error.bytes);
 
 cleanup:
     explicit_bzero(password, sizeof password);
@@ -179,8 +185,8 @@ cleanup:
 static errcode_t read_password(char out[PASSWORD_LINE_MAX], err_t *err)
 {
     struct termios before;
-    bool           terminal = isatty(STDIN_FILENO) != 0 && tcgetattr(STDIN_FILENO, &before) == 0;
-    bool           got;
+    bool terminal = isatty(STDIN_FILENO) != 0 && tcgetattr(STDIN_FILENO, &before) == 0;
+    bool got;
 
     if (terminal) {
         struct termios silent = before;

@@ -12,20 +12,20 @@
 
 #include "actors/catalogue.h"
 
-#define USER_PASSWORD_BYTES 160
-#define USER_PASSWORD_LEAST 8
+#define USER_PASSWORD_BYTES        160
+#define USER_PASSWORD_LEAST        8
 #define USER_PASSWORD_RANDOM_BYTES 21 /* 20 characters and NUL */
 
 typedef struct {
     const char *username;    /* NULL: not given; so for all texts */
     const char *password;    /* as typed */
     const char *permissions; /* names separated by commas; "" = none */
-    int         active;      /* -1: not given */
-    int         staff;
-    int         superuser;
+    int active;              /* -1: not given */
+    int staff;
+    int superuser;
 } user_patch_t;
 
-void      user_random_password(char out[USER_PASSWORD_RANDOM_BYTES]);
+void user_random_password(char out[USER_PASSWORD_RANDOM_BYTES]);
 errcode_t user_patch_encode(const user_patch_t *patch, buffer_t *json, err_t *err);
 
 #endif

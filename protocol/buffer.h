@@ -17,15 +17,16 @@
 
 typedef struct {
     uint8_t *bytes; /* owned */
-    size_t   size;
-    size_t   capacity;
-    size_t   max;
-    bool     failed;
+    size_t size;
+    size_t capacity;
+    size_t max;
+    bool failed;
 } buffer_t;
 
 void buffer_init(buffer_t *self, size_t max);
 void buffer_free(buffer_t *self);
-bool buffer_reserve(buffer_t *self, size_t more); /* room for `more` further bytes; false sets failed */
+bool buffer_reserve(buffer_t *self,
+                    size_t more); /* room for `more` further bytes; false sets failed */
 void buffer_printf(buffer_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 
 static inline void buffer_reset(buffer_t *self)
@@ -41,21 +42,27 @@ static inline void buffer_append(buffer_t *self, const void *bytes, size_t n)
         memcpy(self->bytes + self->size, bytes, n);
     self->size += n;
 }
-static inline void buffer_byte(buffer_t *self, uint8_t byte) { buffer_append(self, &byte, 1); }
-static inline void buffer_text(buffer_t *self, const char *text) { buffer_append(self, text, strlen(text)); }
+static inline void buffer_byte(buffer_t *self, uint8_t byte)
+{
+    buffer_append(self, &byte, 1);
+}
+static inline void buffer_text(buffer_t *self, const char *text)
+{
+    buffer_append(self, text, strlen(text));
+}
 
 typedef struct arena_block arena_block_t;
 typedef struct {
-    arena_block_t *first;   /* owned */
+    arena_block_t *first; /* owned */
     arena_block_t *current;
-    size_t         used;    /* in all blocks */
-    size_t         max;
+    size_t used; /* in all blocks */
+    size_t max;
 } arena_t;
 
-void  arena_init(arena_t *self, size_t max);
-void  arena_reset(arena_t *self);
-void  arena_free(arena_t *self);
-void *arena_alloc(arena_t *self, size_t bytes); /* aligned to 16 */
+void arena_init(arena_t *self, size_t max);
+void arena_reset(arena_t *self);
+void arena_free(arena_t *self);
+void *arena_alloc(arena_t *self, size_t bytes);                  /* aligned to 16 */
 char *arena_copy(arena_t *self, const char *text, size_t bytes); /* NUL-terminated copy */
 
 /* malloc that ends the process with a sentence when there is no memory. */

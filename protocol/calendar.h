@@ -17,12 +17,19 @@
 #include "protocol/error.h"
 
 #define INSTANT_TEXT_MAX 32
-#define SECOND_US INT64_C(1000000)
-#define DAY_US (INT64_C(86400) * SECOND_US)
+#define SECOND_US        INT64_C(1000000)
+#define DAY_US           (INT64_C(86400) * SECOND_US)
 
 typedef struct zone zone_t;
 
-typedef enum { UNIT_DAY, UNIT_WEEK, UNIT_MONTH, UNIT_QUARTER, UNIT_HALF, UNIT_YEAR } calendar_unit_t;
+typedef enum {
+    UNIT_DAY,
+    UNIT_WEEK,
+    UNIT_MONTH,
+    UNIT_QUARTER,
+    UNIT_HALF,
+    UNIT_YEAR
+} calendar_unit_t;
 
 typedef struct {
     int64_t from_us;
@@ -35,19 +42,21 @@ typedef struct {
     int32_t micros;
 } civil_t;
 
-errcode_t   zone_open(const zone_t **zone, const char *name, err_t *err);
+errcode_t zone_open(const zone_t **zone, const char *name, err_t *err);
 const char *zone_database_version(void); /* */
 
-void      calendar_local(const zone_t *zone, int64_t at_us, civil_t *out);
-int64_t   calendar_instant(const zone_t *zone, const civil_t *local); /* */
-window_t  calendar_window(const zone_t *zone, calendar_unit_t unit, int64_t at_us);
-int64_t   calendar_add_months(const zone_t *zone, int64_t anchor_us, int months); /* */
-int64_t   calendar_add_days(const zone_t *zone, int64_t anchor_us, int days);     /* same local time */
+void calendar_local(const zone_t *zone, int64_t at_us, civil_t *out);
+int64_t calendar_instant(const zone_t *zone, const civil_t *local); /* */
+window_t calendar_window(const zone_t *zone, calendar_unit_t unit, int64_t at_us);
+int64_t calendar_add_months(const zone_t *zone, int64_t anchor_us, int months); /* */
+int64_t calendar_add_days(const zone_t *zone, int64_t anchor_us,
+                          int days); /* same local time */
 
 /* `YYYY-MM-DDThh:mm[:ss[.ffffff]][Z|+hh:mm]`; naive = UTC; years 0001..9999; a bare date only when
  * allowed (midnight UTC). */
-errcode_t instant_parse(int64_t *at_us, const char *text, size_t bytes, bool date_allowed, err_t *err);
+errcode_t instant_parse(int64_t *at_us, const char *text, size_t bytes, bool date_allowed,
+                        err_t *err);
 /* `YYYY-MM-DDThh:mm:ss[.ffffff]Z`: the fraction only when it is not zero, then six digits. */
-size_t    instant_format(int64_t at_us, char out[INSTANT_TEXT_MAX]);
+size_t instant_format(int64_t at_us, char out[INSTANT_TEXT_MAX]);
 
 #endif

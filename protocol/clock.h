@@ -24,11 +24,17 @@ typedef struct random_source {
     void *state;
 } random_source_t;
 
-const clock_source_t  *clock_system(void);
+const clock_source_t *clock_system(void);
 const random_source_t *random_system(void); /* libsodium */
 
-static inline int64_t clock_wall_us(const clock_source_t *c) { return c->wall_us(c->state); }
-static inline int64_t clock_boot_us(const clock_source_t *c) { return c->boot_us(c->state); }
+static inline int64_t clock_wall_us(const clock_source_t *c)
+{
+    return c->wall_us(c->state);
+}
+static inline int64_t clock_boot_us(const clock_source_t *c)
+{
+    return c->boot_us(c->state);
+}
 static inline void random_fill(const random_source_t *r, void *bytes, size_t n)
 {
     r->fill(r->state, bytes, n);

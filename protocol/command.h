@@ -20,12 +20,16 @@
 
 typedef struct {
     const char *bytes; /* borrowed; not NUL-terminated */
-    size_t      n;
+    size_t n;
 } text_t;
 
-static inline text_t text_of(const char *text) { return (text_t){text, text ? strlen(text) : 0}; }
+static inline text_t text_of(const char *text)
+{
+    return (text_t){text, text ? strlen(text) : 0};
+}
 
 /* Command kinds. Numbers are format. */
+/* clang-format off */
 typedef enum {
     COMMAND_NONE = 0,
     COMMAND_ENROL = 1,         /* POST /loyaltyAccounts/: customer, program, tier?, status?, points (opening) */
@@ -47,8 +51,10 @@ typedef enum {
     COMMAND_ACK = 17,          /* internal */
     COMMAND_REPAIR = 18        /* POST reconcile {repair:true}: rebuilds the counters of an account from its ledger */
 } command_kind_t;
+/* clang-format on */
 
 /* Scope of an idempotency key: operation, customer, key. Numbers are format. */
+/* clang-format off */
 #define OPERATION_MAP(X)                       \
     X(OPERATION_NONE, 0, "")                   \
     X(OPERATION_EARN, 1, "earn")               \
@@ -59,34 +65,36 @@ typedef enum {
     X(OPERATION_ENTRY, 6, "transaction")       \
     X(OPERATION_STATUS, 7, "set_status")       \
     X(OPERATION_DEFINE, 8, "define")
+/* clang-format on */
 typedef enum {
 #define X(id, number, name) id = number,
     OPERATION_MAP(X)
 #undef X
 } operation_t;
-const char *operation_name(uint8_t operation); /* NULL when unknown */
-uint8_t     operation_of_name(const char *name, size_t bytes); /* OPERATION_NONE when unknown */
+const char *operation_name(uint8_t operation);             /* NULL when unknown */
+uint8_t operation_of_name(const char *name, size_t bytes); /* OPERATION_NONE when unknown */
 
 /* What the caller may do beyond the route's own permission. */
-#define RIGHT_ADJUST UINT32_C(1)     /* account.adjust */
+#define RIGHT_ADJUST     UINT32_C(1) /* account.adjust */
 #define RIGHT_SET_STATUS UINT32_C(2) /* account.set_status */
-#define RIGHT_IMPORT UINT32_C(4)     /* no limit on effective_us */
+#define RIGHT_IMPORT     UINT32_C(4) /* no limit on effective_us */
 
 /* Which optional members a PUT/PATCH or create carried. */
-#define SET_TIER UINT32_C(1)
-#define SET_STATUS UINT32_C(2)
-#define SET_BALANCE UINT32_C(4)
-#define SET_AMOUNT UINT32_C(8)
-#define SET_TYPE UINT32_C(16)
+#define SET_TIER        UINT32_C(1)
+#define SET_STATUS      UINT32_C(2)
+#define SET_BALANCE     UINT32_C(4)
+#define SET_AMOUNT      UINT32_C(8)
+#define SET_TYPE        UINT32_C(16)
 #define SET_DESCRIPTION UINT32_C(32)
-#define SET_METADATA UINT32_C(64)
-#define SET_CUSTOMER UINT32_C(128) /* given again on PUT: must equal the stored one */
-#define SET_PROGRAM UINT32_C(256)
-#define SET_ACCOUNT UINT32_C(512)
-#define SET_REFERENCE UINT32_C(1024)
+#define SET_METADATA    UINT32_C(64)
+#define SET_CUSTOMER    UINT32_C(128) /* given again on PUT: must equal the stored one */
+#define SET_PROGRAM     UINT32_C(256)
+#define SET_ACCOUNT     UINT32_C(512)
+#define SET_REFERENCE   UINT32_C(1024)
 
 /* codecs: u8 u16 u32 u64 i64 i128 uuid hash text free blob. `free` is free text: a field class of its own,
  * [key number, bytes], key 0 = plain (protocol section 1), so that it can be erased by destroying a key. */
+/* clang-format off */
 #define COMMAND_FIELDS(X)             \
     X(1, u8, uint8_t, kind)           \
     X(2, u8, uint8_t, operation)      \
@@ -120,6 +128,7 @@ uint8_t     operation_of_name(const char *name, size_t bytes); /* OPERATION_NONE
     X(30, u32, uint32_t, user)        \
     X(31, i64, int64_t, expires_us)   \
     X(32, blob, text_t, message)
+/* clang-format on */
 
 typedef struct {
 #define X(number, codec, type, name) type name;
@@ -127,24 +136,25 @@ typedef struct {
 #undef X
 } command_t;
 
-void      command_encode(const command_t *self, buffer_t *out);
+void command_encode(const command_t *self, buffer_t *out);
 errcode_t command_decode(command_t *self, const void *bytes, size_t n, err_t *err);
 
 /* Renderers: frozen. A new wire shape is a new number; old numbers are kept for ever (golden tests). */
 typedef enum {
-    RENDER_NONE = 0,         /* no body (204) */
+    RENDER_NONE = 0, /* no body (204) */
     RENDER_EARN_1 = 1,
     RENDER_BURN_1 = 2,
     RENDER_ADJUST_1 = 3,
     RENDER_TRANSFER_1 = 4,
-    RENDER_REFUSAL_1 = 5,    /* S */
-    RENDER_DETAIL_1 = 6,     /* D: {"detail", "code"?} */
-    RENDER_ACCOUNT_1 = 7,    /* account row */
-    RENDER_ENTRY_1 = 8,      /* entry row */
-    RENDER_JSON_1 = 9,       /* json as it stands (definitions) */
-    RENDER_INPUT_1 = 10      /* V on resources, E on services: field + error */
+    RENDER_REFUSAL_1 = 5, /* S */
+    RENDER_DETAIL_1 = 6,  /* D: {"detail", "code"?} */
+    RENDER_ACCOUNT_1 = 7, /* account row */
+    RENDER_ENTRY_1 = 8,   /* entry row */
+    RENDER_JSON_1 = 9,    /* json as it stands (definitions) */
+    RENDER_INPUT_1 = 10   /* V on resources, E on services: field + error */
 } renderer_t;
 
+/* clang-format off */
 #define RESULT_FIELDS(X)                 \
     X(1, u16, uint16_t, status)          \
     X(2, u8, uint8_t, renderer)          \
@@ -173,6 +183,7 @@ typedef enum {
     X(25, u64, uint64_t, version) /* for ETag */ \
     X(26, i64, int64_t, recorded_us)     \
     X(27, u8, uint8_t, replayed) /* set on the way out, never stored */
+/* clang-format on */
 
 typedef struct {
 #define X(number, codec, type, name) type name;
@@ -180,7 +191,7 @@ typedef struct {
 #undef X
 } result_t;
 
-void      result_encode(const result_t *self, buffer_t *out);
+void result_encode(const result_t *self, buffer_t *out);
 errcode_t result_decode(result_t *self, const void *bytes, size_t n, err_t *err);
 
 #endif

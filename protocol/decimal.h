@@ -13,11 +13,11 @@
 #include "protocol/points.h"
 
 #define DECIMAL_SCALE_MAX 18
-#define DECIMAL_TEXT_MAX 48
+#define DECIMAL_TEXT_MAX  48
 
 typedef struct {
     int128_t value;
-    uint8_t  scale;
+    uint8_t scale;
 } decimal_t;
 
 /* modes act on the magnitude, then the sign is put back. */
@@ -33,7 +33,8 @@ errcode_t decimal_parse(decimal_t *out, const char *text, size_t bytes, int prec
 size_t decimal_format(const decimal_t *self, char out[DECIMAL_TEXT_MAX]);
 
 /* Exact: a * b / c rounded once, the product in 256 bits. c > 0. */
-errcode_t decimal_mul_div(int128_t *out, int128_t a, int128_t b, int128_t c, rounding_t mode, err_t *err);
+errcode_t decimal_mul_div(int128_t *out, int128_t a, int128_t b, int128_t c, rounding_t mode,
+                          err_t *err);
 
 /* self x ppm_1/10^6 x ... x ppm_n/10^6, rounded once to whole points. n <= 8. */
 errcode_t decimal_times_ppm(points_t *out, const decimal_t *self, const int64_t *ppm, size_t n,

@@ -1,6 +1,9 @@
 /* error.c - the table of error codes and the two functions that fill an err_t */
 #include "protocol/error.h"
 
+#undef err_set /* see the end of error.h */
+#undef err_field
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

@@ -19,9 +19,10 @@ typedef enum {
     SHAPE_INPUT,  /* malformed field: {"field":["..."]} on resources, {"error":"..."} on services */
     SHAPE_DETAIL, /* {"detail":"..."} */
     SHAPE_REFUSAL, /* {"success":false,"error","errors","code","metadata"} on services, D on resources */
-    SHAPE_FAULT   /* {"error":"internal error","request_id":"..."} */
+    SHAPE_FAULT /* {"error":"internal error","request_id":"..."} */
 } err_shape_t;
 
+/* clang-format off */
 /*    code                    wire name                    sentence                                http shape          retry */
 #define ERR_MAP(X)                                                                                                     \
     X(ERR_NONE,               "",                          "ok",                                    200, SHAPE_NONE,    false) \
@@ -58,26 +59,27 @@ typedef enum {
     X(ERR_HALTED,             "halted",                    "this partition is halted",              503, SHAPE_DETAIL,  true)  \
     X(ERR_UNREACHABLE,        "unreachable",               "the customer's node cannot be reached", 503, SHAPE_DETAIL,  true)  \
     X(ERR_UNKNOWN_OUTCOME,    "unknown",                   "the outcome is not known yet",          504, SHAPE_DETAIL,  true)
+/* clang-format on */
 
 typedef enum {
 #define X(code, name, text, http, shape, retry) code,
     ERR_MAP(X)
 #undef X
-    ERR__COUNT
+        ERR__COUNT
 } errcode_t;
 
 typedef struct {
     errcode_t code;
-    char      field[48]; /* member at fault, "" when the whole request is meant */
-    char      text[208];
+    char field[48]; /* member at fault, "" when the whole request is meant */
+    char text[208];
 } err_t;
 
 typedef struct {
     const char *name; /* on the wire */
     const char *text;
-    int         http;
+    int http;
     err_shape_t shape;
-    bool        retry;
+    bool retry;
 } err_info_t;
 
 const err_info_t *err_info(errcode_t code);
@@ -86,6 +88,13 @@ const err_info_t *err_info(errcode_t code);
 errcode_t err_set(err_t *err, errcode_t code, const char *format, ...) PRINTF_LIKE(3, 4);
 
 /* The same, naming the member at fault. */
-errcode_t err_field(err_t *err, errcode_t code, const char *field, const char *format, ...) PRINTF_LIKE(4, 5);
+errcode_t err_field(err_t *err, errcode_t code, const char *field, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+#ifdef __clang_analyzer__
+/* It does not look into another file: tell it that the given code comes back. */
+#define err_set(err, code, ...)          (err_set(err, code, __VA_ARGS__), (code))
+#define err_field(err, code, field, ...) (err_field(err, code, field, __VA_ARGS__), (code))
+#endif
 
 #endif

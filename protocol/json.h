@@ -18,25 +18,33 @@
 
 #define JSON_DEPTH_MAX 64
 
-typedef enum { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT } json_type_t;
+typedef enum {
+    JSON_NULL,
+    JSON_FALSE,
+    JSON_TRUE,
+    JSON_NUMBER,
+    JSON_STRING,
+    JSON_ARRAY,
+    JSON_OBJECT
+} json_type_t;
 
 typedef struct json {
-    json_type_t  type;
-    uint32_t     count;      /* elements or members */
-    uint32_t     text_bytes; /* of a number's or string's text */
-    uint32_t     name_bytes;
-    const char  *text;       /* number: as written; string: decoded; not NUL-terminated */
-    const char  *name;       /* decoded member name, NULL outside objects; not NUL-terminated */
-    struct json *child;      /* first element or member */
-    struct json *next;       /* next sibling */
+    json_type_t type;
+    uint32_t count;      /* elements or members */
+    uint32_t text_bytes; /* of a number's or string's text */
+    uint32_t name_bytes;
+    const char *text;   /* number: as written; string: decoded; not NUL-terminated */
+    const char *name;   /* decoded member name, NULL outside objects; not NUL-terminated */
+    struct json *child; /* first element or member */
+    struct json *next;  /* next sibling */
 } json_t;
 
 errcode_t json_parse(json_t **root, arena_t *arena, const char *text, size_t bytes, err_t *err);
 
 /* Member by name, NULL when absent or when object is no object. */
 const json_t *json_member(const json_t *object, const char *name);
-bool          json_text_is(const json_t *string, const char *text);
-const char   *json_type_name(json_type_t type); /* "null", "bool", "number", "str", "list", "dict" */
+bool json_text_is(const json_t *string, const char *text);
+const char *json_type_name(json_type_t type); /* "null", "bool", "number", "str", "list", "dict" */
 
 /* The shortest form of the same value (members in order). */
 void json_write(buffer_t *out, const json_t *value);
@@ -52,6 +60,7 @@ typedef struct {
     const char *const (*alias)[2];
     const char *const *numeric;
 } json_canonical_t;
-void json_write_canonical(buffer_t *out, const json_t *value, const json_canonical_t *rules, arena_t *arena);
+void json_write_canonical(buffer_t *out, const json_t *value, const json_canonical_t *rules,
+                          arena_t *arena);
 
 #endif

@@ -16,10 +16,11 @@ typedef enum { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR } log_level_t;
 void log_configure(log_level_t least, bool json);
 bool log_enabled(log_level_t level);
 /* `request_id` may be NULL. */
-void log_write(log_level_t level, const char *request_id, const char *format, ...) PRINTF_LIKE(3, 4);
+void log_write(log_level_t level, const char *request_id, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 
-#define log_info(...) log_write(LOG_INFO, NULL, __VA_ARGS__)
-#define log_warn(...) log_write(LOG_WARN, NULL, __VA_ARGS__)
+#define log_info(...)  log_write(LOG_INFO, NULL, __VA_ARGS__)
+#define log_warn(...)  log_write(LOG_WARN, NULL, __VA_ARGS__)
 #define log_error(...) log_write(LOG_ERROR, NULL, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, NULL, __VA_ARGS__)
 

@@ -12,6 +12,7 @@
 
 #include "protocol/buffer.h"
 
+/* clang-format off */
 /*    id                          name                                       type       help */
 #define METRIC_MAP(X)                                                                                              \
     X(METRIC_HTTP_REQUESTS,       "fealty_http_requests_total",              "counter", "Requests answered")           \
@@ -34,15 +35,16 @@
     X(METRIC_ACCOUNT_CACHE_MISSES,"fealty_account_cache_misses_total",       "counter", "Accounts read from disk")     \
     X(METRIC_LOG_LINES_LOST,      "fealty_log_lines_lost_total",             "counter", "Log lines that could not be written") \
     X(METRIC_LOGIN_FAILURES,      "fealty_login_failures_total",             "counter", "Logins refused")
+/* clang-format on */
 
 typedef enum {
 #define X(id, name, type, help) id,
     METRIC_MAP(X)
 #undef X
-    METRIC__COUNT
+        METRIC__COUNT
 } metric_id_t;
 
-void     metric_add(metric_id_t id, uint64_t n);
+void metric_add(metric_id_t id, uint64_t n);
 uint64_t metric_get(metric_id_t id);
 
 /* Further text: called when /metrics is asked for; writes complete Prometheus lines. At most 16. */

@@ -15,7 +15,7 @@
 typedef int64_t points_t;
 
 #define POINTS_MAX ((points_t)9007199254740991) /* 2^53 - 1 */
-#define PPM_ONE 1000000
+#define PPM_ONE    1000000
 
 errcode_t points_add(points_t *sum, points_t a, points_t b, err_t *err);
 errcode_t points_sub(points_t *difference, points_t a, points_t b, err_t *err);

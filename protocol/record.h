@@ -14,48 +14,49 @@
 #include "protocol/error.h"
 #include "protocol/ids.h"
 
-#define RECORD_MAGIC 0xFEA1
-#define RECORD_VERSION 1
-#define RECORD_HEADER_BYTES 88
-#define RECORD_BYTES_MAX (512 * 1024)
+#define RECORD_MAGIC              0xFEA1
+#define RECORD_VERSION            1
+#define RECORD_HEADER_BYTES       88
+#define RECORD_BYTES_MAX          (512 * 1024)
 #define RECORD_CLOCK_AHEAD_MAX_US (INT64_C(60) * 1000000)
 
 typedef enum {
-    RECORD_CLAIM = 1,    /* body: u64 LE prev epoch */
-    RECORD_RELEASE = 2,  /* no body */
+    RECORD_CLAIM = 1,   /* body: u64 LE prev epoch */
+    RECORD_RELEASE = 2, /* no body */
     RECORD_DECISIONS = 3,
     RECORD_TIME_RESET = 4 /* body: i64 LE new now_us; may lower the partition's time */
 } record_kind_t;
 
 typedef struct {
-    uint8_t  kind;
+    uint8_t kind;
     uint16_t partition;
     uint16_t flags;
-    hash_t   history;     /* identity of this partition's log */
+    hash_t history; /* identity of this partition's log */
     uint64_t epoch;
-    hash_t   incarnation; /* which process wrote it */
-    uint64_t seq;         /* a claim does not advance it: it carries the seq it saw */
-    uint64_t seen;        /* highest seq its writer had read back */
-    int64_t  at_us;
-    uint64_t chain;       /* running hash before this record */
+    hash_t incarnation; /* which process wrote it */
+    uint64_t seq;       /* a claim does not advance it: it carries the seq it saw */
+    uint64_t seen;      /* highest seq its writer had read back */
+    int64_t at_us;
+    uint64_t chain; /* running hash before this record */
     uint32_t body_bytes;
-    uint32_t crc;         /* crc32c of header (this field zero) and body */
+    uint32_t crc; /* crc32c of header (this field zero) and body */
 } record_header_t;
 
 /* Where a reader of one partition's log stands. Stored in the same batch as the effects. */
 typedef struct {
-    hash_t   history;
+    hash_t history;
     uint64_t epoch;
-    hash_t   owner;    /* all zero: nobody, only a claim is accepted next */
+    hash_t owner; /* all zero: nobody, only a claim is accepted next */
     uint64_t seq;
     uint64_t chain;
-    int64_t  now_us;
-    uint64_t offset;   /* of the journal */
-    uint32_t crc;      /* of the last accepted record */
+    int64_t now_us;
+    uint64_t offset; /* of the journal */
+    uint32_t crc;    /* of the last accepted record */
 } position_t;
 
 typedef enum { VERDICT_ACCEPT, VERDICT_IGNORE, VERDICT_HALT } verdict_t;
 
+/* clang-format off */
 #define RECORD_REASON_MAP(X)                                                       \
     X(REASON_NONE, "none")                                                         \
     X(REASON_BAD_MAGIC, "bad_magic")                                               \
@@ -71,19 +72,21 @@ typedef enum { VERDICT_ACCEPT, VERDICT_IGNORE, VERDICT_HALT } verdict_t;
     X(REASON_CUT_EPOCH, "record_of_unseen_epoch")    /* HALT */                    \
     X(REASON_CUT_SEEN, "writer_saw_more")            /* HALT */                    \
     X(REASON_CHAIN, "chain_mismatch")                /* HALT */
+/* clang-format on */
 
 typedef enum {
 #define X(id, name) id,
     RECORD_REASON_MAP(X)
 #undef X
-    REASON__COUNT
+        REASON__COUNT
 } record_reason_t;
 
 const char *record_reason_name(record_reason_t reason);
 
 /* Writes the header with crc over header and body to out[RECORD_HEADER_BYTES]; header->body_bytes and ->crc
  * are set. The body is not copied. */
-void record_encode_header(record_header_t *header, const void *body, uint8_t out[RECORD_HEADER_BYTES]);
+void record_encode_header(record_header_t *header, const void *body,
+                          uint8_t out[RECORD_HEADER_BYTES]);
 
 /* VERDICT_ACCEPT: header and *body (borrowed) are set. Otherwise IGNORE or HALT with a reason. */
 verdict_t record_decode(const void *bytes, size_t n, record_header_t *header, const uint8_t **body,
@@ -92,7 +95,7 @@ verdict_t record_decode(const void *bytes, size_t n, record_header_t *header, co
 /* The acceptance function. `log_time_us` is the journal's own time of the record (broker time; for the
  * embedded journal the record's at_us). On ACCEPT *state has moved on: epoch/owner/seq/chain/now_us/crc.
  * `bytes` is the whole encoded record (header and body), for the chain. */
-verdict_t record_judge(position_t *state, const record_header_t *header, const void *bytes, size_t n,
-                       int64_t log_time_us, record_reason_t *reason);
+verdict_t record_judge(position_t *state, const record_header_t *header, const void *bytes,
+                       size_t n, int64_t log_time_us, record_reason_t *reason);
 
 #endif

@@ -173,7 +173,12 @@ class Load:
         return row if row is not None and row["state"] == "done" else None
 
     def lookup(self, client, write, query):
-        answer = client.get(API + "/requests/%s/%s" % (write.key, query))
+        """What the node says became of a write: its row, or None when it was never seen."""
+        def told():
+            answer = client.get(API + "/requests/%s/%s" % (write.key, query))
+            return answer if answer.status not in UNKNOWN else None  # a node out of reach is never "not seen"
+
+        answer = harness.wait_until(told, 30, "an answer about %s" % write.key)
         if answer.status == 404:
             return None
         if answer.status != 200:

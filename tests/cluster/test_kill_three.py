@@ -76,9 +76,10 @@ class KillThree(unittest.TestCase):
         for node in nodes:
             harness.wait_until(lambda: metric(node, "fealty_partition_unacknowledged_messages") == 0, 30,  # pylint: disable=W0640
                                "the last acknowledgement")
-        total = sum(metric(node, "fealty_partition_available_points") for node in nodes)
         rows = client.get(API + "/loyaltyAccounts/?page_size=1000").json["results"]
-        self.assertEqual(total, sum(row["points_balance"] for row in rows))
+        total = sum(row["points_balance"] for row in rows)
+        harness.wait_until(lambda: total == sum(metric(node, "fealty_partition_available_points") for node in nodes), 20,
+                           "metrics that say what the accounts say")
         self.assertEqual(sum(row["held_points"] for row in rows), 0)
         # Totals over all nodes: what was earned, spent and adjusted, nothing else; transfers add up to nothing.
         moved = {}

@@ -10,7 +10,7 @@
 int main(int argc, char **argv)
 {
     struct criterion_test_set *tests = criterion_initialize();
-    int                        result = 0;
+    int result = 0;
 
     if (criterion_handle_args(argc, argv, true))
         result = criterion_run_all_tests(tests) ? 0 : 1;

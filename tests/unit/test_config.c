@@ -16,7 +16,7 @@ static errcode_t load(config_t *config, int argc, const char **argv, err_t *err)
 Test(config, defaults_are_those_of_the_table, .timeout = 5)
 {
     config_t config;
-    err_t    err = {0};
+    err_t err = {0};
 
     cr_assert_eq(load(&config, 0, NULL, &err), ERR_NONE, "%s", err.text);
     cr_assert_str_eq(config.listen, "127.0.0.1:8080");
@@ -27,11 +27,11 @@ Test(config, defaults_are_those_of_the_table, .timeout = 5)
 
 Test(config, flags_win_over_the_environment_and_that_over_the_file, .timeout = 5)
 {
-    char        path[] = "/tmp/fealty-config-XXXXXX";
-    int         fd = mkstemp(path);
-    FILE       *file = fdopen(fd, "w");
-    config_t    config;
-    err_t       err = {0};
+    char path[] = "/tmp/fealty-config-XXXXXX";
+    int fd = mkstemp(path);
+    FILE *file = fdopen(fd, "w");
+    config_t config;
+    err_t err = {0};
     const char *argv[] = {"--config", path, "--round-commands=100", "--accept-clock"};
 
     cr_assert_not_null(file);
@@ -52,7 +52,7 @@ Test(config, a_wrong_setting_is_refused_with_its_name_and_place, .timeout = 5)
 {
     static const struct {
         const char *argv[2];
-        int         argc;
+        int argc;
         const char *part;
     } cases[] = {
         {{"--partitions", "0"}, 2, "1 to 1024"},
@@ -70,10 +70,10 @@ Test(config, a_wrong_setting_is_refused_with_its_name_and_place, .timeout = 5)
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         config_t config;
-        err_t    err = {0};
+        err_t err = {0};
 
-        cr_expect_eq(load(&config, cases[i].argc, (const char **)(uintptr_t)cases[i].argv, &err), ERR_INVALID,
-                     "case %zu was taken", i);
+        cr_expect_eq(load(&config, cases[i].argc, (const char **)(uintptr_t)cases[i].argv, &err),
+                     ERR_INVALID, "case %zu was taken", i);
         cr_expect_not_null(strstr(err.text, cases[i].part), "case %zu says: %s", i, err.text);
     }
 }
@@ -81,9 +81,9 @@ Test(config, a_wrong_setting_is_refused_with_its_name_and_place, .timeout = 5)
 Test(config, the_page_in_docs_is_the_one_the_table_makes, .timeout = 5)
 {
     buffer_t page;
-    FILE    *file = fopen("docs/configuration.md", "re");
-    char    *text;
-    size_t   n;
+    FILE *file = fopen("docs/configuration.md", "re");
+    char *text;
+    size_t n;
 
     cr_assert_not_null(file, "run the tests from the root of the repository");
     text = calloc(1, 1 << 20);

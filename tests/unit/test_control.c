@@ -12,7 +12,7 @@
 
 typedef struct {
     atomic_int frozen;
-    char       target[64];
+    char target[64];
 } kept_t;
 
 static errcode_t take_backup(void *state, const char *directory, err_t *err)
@@ -40,9 +40,10 @@ static void status(void *state, buffer_t *out)
 
 static control_t *start(const char *directory, kept_t *kept)
 {
-    const control_hooks_t hooks = {.backup = take_backup, .freeze = freeze, .status = status, .state = kept};
-    control_t            *control = NULL;
-    err_t                 err = {0};
+    const control_hooks_t hooks = {
+        .backup = take_backup, .freeze = freeze, .status = status, .state = kept};
+    control_t *control = NULL;
+    err_t err = {0};
 
     cr_assert_eq(control_start(&control, directory, &hooks, &err), ERR_NONE, "%s", err.text);
     return control;
@@ -50,7 +51,7 @@ static control_t *start(const char *directory, kept_t *kept)
 
 static int reach(const char *directory)
 {
-    int   fd = -1;
+    int fd = -1;
     err_t err = {0};
 
     cr_assert_eq(control_connect(directory, &fd, &err), ERR_NONE, "%s", err.text);
@@ -60,18 +61,19 @@ static int reach(const char *directory)
 
 Test(control, answers_orders_and_passes_the_sentence_of_a_failure_on, .timeout = 20)
 {
-    scratch_t  scratch = scratch_new();
-    kept_t     kept = {0};
+    scratch_t scratch = scratch_new();
+    kept_t kept = {0};
     control_t *control;
-    buffer_t   answer;
-    err_t      err = {0};
+    buffer_t answer;
+    err_t err = {0};
 
     control = start(scratch.path, &kept);
     int fd = reach(scratch.path);
     buffer_init(&answer, 4096);
     cr_assert_eq(control_ask(fd, "status", 5000, &answer, &err), ERR_NONE, "%s", err.text);
     cr_assert_eq(answer.size, strlen("first\nsecond\n"));
-    cr_assert_eq(control_ask(fd, "backup /somewhere/with blanks", 5000, NULL, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(control_ask(fd, "backup /somewhere/with blanks", 5000, NULL, &err), ERR_NONE, "%s",
+                 err.text);
     cr_assert_str_eq(kept.target, "/somewhere/with blanks");
     cr_assert_eq(control_ask(fd, "backup /full disk", 5000, NULL, &err), ERR_STATE);
     cr_assert_str_eq(err.text, "no room on /full disk");
@@ -84,10 +86,10 @@ Test(control, answers_orders_and_passes_the_sentence_of_a_failure_on, .timeout =
 
 Test(control, a_connection_that_ends_thaws_what_it_froze, .timeout = 20)
 {
-    scratch_t  scratch = scratch_new();
-    kept_t     kept = {0};
+    scratch_t scratch = scratch_new();
+    kept_t kept = {0};
     control_t *control;
-    err_t      err = {0};
+    err_t err = {0};
 
     control = start(scratch.path, &kept);
     int fd = reach(scratch.path);
@@ -105,12 +107,12 @@ Test(control, a_connection_that_ends_thaws_what_it_froze, .timeout = 20)
 
 Test(control, endless_lines_and_silence_do_not_hold_it_up, .timeout = 20)
 {
-    scratch_t  scratch = scratch_new();
-    kept_t     kept = {0};
+    scratch_t scratch = scratch_new();
+    kept_t kept = {0};
     control_t *control;
-    char       noise[CONTROL_LINE_MAX * 2];
-    char       byte;
-    err_t      err = {0};
+    char noise[CONTROL_LINE_MAX * 2];
+    char byte;
+    err_t err = {0};
 
     control = start(scratch.path, &kept);
     int fd = reach(scratch.path);
@@ -129,11 +131,11 @@ Test(control, endless_lines_and_silence_do_not_hold_it_up, .timeout = 20)
 
 Test(control, nobody_at_home_is_no_error_and_a_stale_socket_is_replaced, .timeout = 20)
 {
-    scratch_t  scratch = scratch_new();
-    kept_t     kept = {0};
+    scratch_t scratch = scratch_new();
+    kept_t kept = {0};
     control_t *control;
-    int        fd = 0;
-    err_t      err = {0};
+    int fd = 0;
+    err_t err = {0};
 
     cr_assert_eq(control_connect(scratch.path, &fd, &err), ERR_NONE, "%s", err.text);
     cr_assert_eq(fd, -1);

@@ -486,8 +486,7 @@ Test(json_canonical, strings_that_hold_no_number_stay_strings, .timeout = 10)
 {
     static const char *const numeric[] = {"points", NULL};
     json_canonical_t rules = {.skip = NULL, .alias = NULL, .numeric = numeric};
-    static const char *const texts[] = {"",   "abc", "+1", "1.",  ".5",
-                                        " 1", "1 ",  "1e", "0x1", "-"};
+    static const char *const texts[] = {"", "abc", "+1", "1.", ".5", " 1", "1 ", "1e", "0x1", "-"};
     char body[64];
 
     for (size_t i = 0; i < COUNT_OF(texts); i++) {

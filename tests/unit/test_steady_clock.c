@@ -30,7 +30,7 @@ static void pass(hands_t *hands, int64_t us)
 
 Test(steady_clock, passes_the_wall_clock_on_while_it_is_steady, .timeout = 5)
 {
-    hands_t        hands = {.wall = 1000000000, .boot = 77};
+    hands_t hands = {.wall = 1000000000, .boot = 77};
     clock_source_t base = clock_of(&hands);
     steady_clock_t steady;
 
@@ -44,7 +44,7 @@ Test(steady_clock, passes_the_wall_clock_on_while_it_is_steady, .timeout = 5)
 
 Test(steady_clock, follows_boot_time_when_the_wall_clock_jumps_ahead, .timeout = 5)
 {
-    hands_t        hands = {.wall = 1000000000, .boot = 77};
+    hands_t hands = {.wall = 1000000000, .boot = 77};
     clock_source_t base = clock_of(&hands);
     steady_clock_t steady;
 
@@ -55,9 +55,10 @@ Test(steady_clock, follows_boot_time_when_the_wall_clock_jumps_ahead, .timeout =
     cr_assert_gt(steady_clock_alarm(&steady), 0);
 }
 
-Test(steady_clock, follows_boot_time_when_the_wall_clock_jumps_back_and_trusts_it_again_after, .timeout = 5)
+Test(steady_clock, follows_boot_time_when_the_wall_clock_jumps_back_and_trusts_it_again_after,
+     .timeout = 5)
 {
-    hands_t        hands = {.wall = 1000000000, .boot = 77};
+    hands_t hands = {.wall = 1000000000, .boot = 77};
     clock_source_t base = clock_of(&hands);
     steady_clock_t steady;
 

@@ -8,20 +8,22 @@
 
 static json_t *patch_of(const user_patch_t *patch, arena_t *arena, buffer_t *text)
 {
-    json_t   *json = NULL;
-    err_t     err = {0};
+    json_t *json = NULL;
+    err_t err = {0};
     errcode_t rc = user_patch_encode(patch, text, &err);
 
     cr_assert_eq(rc, ERR_NONE, "%s", err.text);
-    cr_assert_eq(json_parse(&json, arena, (const char *)text->bytes, text->size, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(json_parse(&json, arena, (const char *)text->bytes, text->size, &err), ERR_NONE,
+                 "%s", err.text);
     return json;
 }
 
 Test(users, a_patch_says_only_what_is_given, .timeout = 20)
 {
-    arena_t      arena;
-    buffer_t     text;
-    user_patch_t patch = {.permissions = "account.view,,account.earn", .active = 0, .staff = -1, .superuser = -1};
+    arena_t arena;
+    buffer_t text;
+    user_patch_t patch = {
+        .permissions = "account.view,,account.earn", .active = 0, .staff = -1, .superuser = -1};
 
     arena_init(&arena, 1 << 16);
     buffer_init(&text, 1 << 16);
@@ -38,10 +40,11 @@ Test(users, a_patch_says_only_what_is_given, .timeout = 20)
 
 Test(users, a_password_is_kept_as_argon2id_and_can_be_verified, .timeout = 20)
 {
-    arena_t      arena;
-    buffer_t     text;
-    char         hash[crypto_pwhash_STRBYTES] = {0};
-    user_patch_t patch = {.username = "anna", .password = "correct horse", .active = 1, .staff = 1, .superuser = 1};
+    arena_t arena;
+    buffer_t text;
+    char hash[crypto_pwhash_STRBYTES] = {0};
+    user_patch_t patch = {
+        .username = "anna", .password = "correct horse", .active = 1, .staff = 1, .superuser = 1};
 
     arena_init(&arena, 1 << 16);
     buffer_init(&text, 1 << 16);
@@ -59,7 +62,7 @@ Test(users, bad_names_and_short_passwords_are_refused_with_the_field, .timeout =
 {
     static const struct {
         user_patch_t patch;
-        const char  *field;
+        const char *field;
     } cases[] = {
         {{.username = "", .active = -1, .staff = -1, .superuser = -1}, "username"},
         {{.username = "an na", .active = -1, .staff = -1, .superuser = -1}, "username"},
@@ -70,7 +73,7 @@ Test(users, bad_names_and_short_passwords_are_refused_with_the_field, .timeout =
 
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         buffer_t text;
-        err_t    err = {0};
+        err_t err = {0};
 
         buffer_init(&text, 1 << 16);
         cr_expect_eq(user_patch_encode(&cases[i].patch, &text, &err), ERR_INVALID, "case %zu", i);
