@@ -32,6 +32,16 @@ errcode_t decide_session(partition_t *self, const command_t *command, result_t *
         session.user = command->user;
         session.expires_us = command->expires_us;
     }
+    if (command->if_match != 0) { /* a renewal: it must not bring back what a logout has ended */
+        uint8_t key[BATCH_KEY_BYTES_MAX];
+        bool found = false;
+        buffer_reset(&self->value);
+        errcode_t rc = partition_get(self, FAMILY_STATE, key,
+                                     key_session(key, self->config.number, &session.token),
+                                     &self->value, &found, err);
+        if (rc != ERR_NONE || !found)
+            return rc != ERR_NONE ? rc : err_set(err, ERR_NOT_FOUND, "the session has ended");
+    }
     for (size_t i = 0; i < self->config.home_count; i++) {
         errcode_t rc = partition_room(self, self->config.homes[i], err);
         if (rc != ERR_NONE)

@@ -254,8 +254,7 @@ static errcode_t load_environment(config_t *self, err_t *err)
 
 static errcode_t load_flags(config_t *self, int argc, char **argv, bool *help, err_t *err)
 {
-    INVARIANT(argc == 0 || argv != NULL);
-    for (int i = 0; i < argc; i++) {
+    for (int i = 0; i < argc && argv[i] != NULL; i++) {
         char flag[KEY_MAX];
         char *equals;
 

@@ -37,7 +37,8 @@ class Write:
 
 
 class Load:
-    """Threads that write to customers of one program, each with one write at a time, repeated a few times when it is not answered."""
+    """Threads that write to customers of one program, each with one write at a time, repeated a few times
+    when it is not answered."""
 
     def __init__(self, seed, program, people, token, mix=("earn", "burn", "transfer", "entry", "adjust")):
         self.seed = seed

@@ -47,20 +47,20 @@ class KillThree(unittest.TestCase):
         for kill in range(KILLS):
             load.start([node.port for node in nodes])
             goal = load.acknowledged + chance.choice((5, 30, 80, 150))
-            harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 60, "some load")  # pylint: disable=W0640
+            harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 60, "some load")
             victims = chance.sample(nodes, chance.choice((1, 1, 1, 2, 3)))
             for node in victims:
                 node.kill()
             if kill % 3 == 0 and len(victims) < 3:  # the others go on for a while
                 goal = load.acknowledged + 10
-                harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 60, "load on the others")  # pylint: disable=W0640
+                harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 60, "load on the others")
             for node in victims:
                 node.spawn()
             for node in victims:
                 node.wait_ready()
             if kill % 2 == 0:  # and through the return
                 goal = load.acknowledged + 20
-                harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 60, "load after the return")  # pylint: disable=W0640
+                harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 60, "load after the return")
             load.stop()
             self.assertEqual(load.wrong, [])
             client = Client(chance.choice(nodes).port, client.token)
@@ -74,7 +74,7 @@ class KillThree(unittest.TestCase):
         load.check_ledger(self, client, OPENING)
         # Every transfer has its end: no message is on its way, and no hold is open.
         for node in nodes:
-            harness.wait_until(lambda: metric(node, "fealty_partition_unacknowledged_messages") == 0, 30,  # pylint: disable=W0640
+            harness.wait_until(lambda: metric(node, "fealty_partition_unacknowledged_messages") == 0, 30,
                                "the last acknowledgement")
         rows = client.get(API + "/loyaltyAccounts/?page_size=1000").json["results"]
         total = sum(row["points_balance"] for row in rows)

@@ -479,7 +479,7 @@ class Addresses(unittest.TestCase):
         for node in nodes:
             node.spawn()
         for node in nodes[:2]:
-            harness.wait_until(lambda: node.process.poll() is not None or node.ready() or node.port, 30,  # pylint: disable=W0640
+            harness.wait_until(lambda: node.process.poll() is not None or node.ready() or node.port, 30,
                                "a decision")
         for node in nodes[:2]:
             if node.process.poll() is None:
@@ -516,7 +516,7 @@ class Addresses(unittest.TestCase):
         for node in nodes:
             node.spawn()
         for node in nodes:
-            harness.wait_until(lambda: node.process.poll() is not None or node.ready() or node.port, 30,  # pylint: disable=W0640
+            harness.wait_until(lambda: node.process.poll() is not None or node.ready() or node.port, 30,
                                "a decision")
 
         def refused():

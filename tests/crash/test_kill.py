@@ -42,7 +42,7 @@ class Kill(unittest.TestCase):
             load.start([node.port])
             seen = load.acknowledged
             goal = seen + chance.choice((1, 10, 50, 100, 300, 600))
-            harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 30, "some load")  # pylint: disable=W0640
+            harness.wait_until(lambda: load.acknowledged >= goal or load.wrong, 30, "some load")
             key = "tier-%d" % kill
             tiers[key] = None
             if kill % 3 == 0:  # a definition on its way
@@ -56,7 +56,7 @@ class Kill(unittest.TestCase):
             if kill % 4 == 3:  # killed while it starts
                 node.spawn()
                 lines = chance.randint(0, 3)
-                harness.wait_until(lambda: len(node.lines) >= lines or node.process.poll() is not None, 20,  # pylint: disable=W0640
+                harness.wait_until(lambda: len(node.lines) >= lines or node.process.poll() is not None, 20,
                                    "a line of the start")
                 node.kill()
             node.start()

@@ -4,7 +4,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-TestSuite(routes, .timeout = 10);
 
 static void nothing(exchange_t *self)
 {
@@ -24,10 +23,18 @@ static const route_t rows[] = {
 
 static arena_t arena;
 
+static void tear_down(void)
+{
+    arena_free(&arena);
+}
+
+TestSuite(routes, .fini = tear_down, .timeout = 10);
+
 static routes_t *tree(void)
 {
     routes_t *routes = routes_new();
 
+    arena_free(&arena); /* of the look-up before */
     arena_init(&arena, 65536);
     cr_assert_eq(routes_add(routes, rows, COUNT_OF(rows), NULL), ERR_NONE);
     return routes;
