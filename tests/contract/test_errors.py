@@ -93,7 +93,9 @@ class NoFault(NodeCase):
     """Random nonsense at every route: never 500, and the node stays."""
     FLAGS = ("--log-level", "warn")
 
-    VALUES = [None, True, False, 0, 1, -1, 1.5, 2 ** 31, 2 ** 53, 2 ** 63, -2 ** 63, 10 ** 40, 1e308, "", " ", "x", "0", "1", "-1", "1.5", "NaN", "null", "[]", "{}", "\u0000", "\ud7ff", "é" * 300, "a" * 70000, [], [[]], {}, {"a": 1}, [1, "x"],
+    VALUES = [None, True, False, 0, 1, -1, 1.5, 2 ** 31, 2 ** 53, 2 ** 63, -2 ** 63, 10 ** 40, 1e308, "", " ", "x", "0", "1", "-1",
+              "1.5", "NaN", "null", "[]", "{}", "\u0000", "\ud7ff", "é" * 300, "a" * 70000,
+              [], [[]], {}, {"a": 1}, [1, "x"],
               "2020-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "2020-01-01",
               "123e4567-e89b-12d3-a456-426614174000", "00000000-0000-0000-0000-000000000000", "active", "earn"]
     NAMES = ["customer_id", "program", "program_id", "account", "account_id", "points", "reward_cost", "transaction_amount",
