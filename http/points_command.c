@@ -35,6 +35,21 @@ static const json_t *given_member(const json_t *body, const char *name)
     return member != NULL && member->type != JSON_NULL ? member : NULL;
 }
 
+/* Members whose meaning would be lost if they were ignored like unknown ones: a dry run would post, a basket would earn
+ * on the wrong amount. */
+static errcode_t refuse_later(const json_t *body, err_t *err)
+{
+    static const char *const later[] = {"dry_run", "lines", "excluded"};
+
+    for (size_t i = 0; i < COUNT_OF(later); i++) {
+        const json_t *member = given_member(body, later[i]);
+        if (member != NULL && member->type != JSON_FALSE)
+            return err_field(err, ERR_INVALID, later[i],
+                             "%s is not served by this version; leave it out", later[i]);
+    }
+    return ERR_NONE;
+}
+
 errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation, const json_t *body,
                          router_t *router, arena_t *arena, err_t *err)
 {
@@ -44,6 +59,9 @@ errcode_t points_command(command_t *out, uint16_t *partition, uint8_t operation,
     errcode_t rc;
 
     *out = (command_t){.operation = operation};
+    rc = refuse_later(body, err);
+    if (rc != ERR_NONE)
+        return rc;
     rc = party_read(&party, body, transfer ? PARTY_FROM : PARTY_SELF, err);
     if (rc != ERR_NONE)
         return rc;

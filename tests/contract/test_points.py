@@ -33,6 +33,17 @@ class PointsCase(NodeCase):
         return self.client.get(ENTRIES + "?account=%d" % account).json["results"]
 
 
+class Later(PointsCase):
+    def test_members_that_would_change_the_meaning_are_refused_by_name(self):
+        account = self.opened(balance=100)
+        for member, value in (("dry_run", True), ("lines", [{"amount": 5}]), ("excluded", [])):
+            answer = self.client.post(EARN, {"account_id": account, "transaction_amount": 5, member: value})
+            self.assertEqual(answer.status, 400, answer)
+            self.assertIn(member, answer.json["error"])
+        self.assertEqual(self.balance(account), 100)
+        self.post(EARN, {"account_id": account, "transaction_amount": 5, "dry_run": False})
+
+
 class Earn(PointsCase):
     def test_one_point_per_unit_rounded_down_once(self):
         for amount, points in ((100, 100), ("123.45", 123), (0.999999, None), ("1.999999", 1), (1e2, 100), ("007", 7),
