@@ -88,7 +88,7 @@ bench: deps-bench ## how fast, against what people would use instead
 install: all ## to PREFIX (/usr/local), below DESTDIR
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/fealty'
 	install -m 755 build/fealty '$(DESTDIR)$(PREFIX)/bin/fealty'
-	install -m 644 README.md CHANGELOG.md LICENSE docs/*.md '$(DESTDIR)$(PREFIX)/share/doc/fealty/'
+	install -m 644 README.md CHANGELOG.md LICENSE $(filter-out docs/README.md,$(wildcard docs/*.md)) '$(DESTDIR)$(PREFIX)/share/doc/fealty/'
 
 deps: ## install the Debian packages for everything, once
 	@tools/deps.sh build test check bench

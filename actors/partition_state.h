@@ -62,11 +62,20 @@ typedef struct {
 #define COUNTING_PLACES   4096
 #define ROUND_RECORDS_MAX 512
 
+/* A record that was sealed here: its header, and the chain behind it. */
+typedef struct {
+    record_header_t header;
+    uint64_t chain_after;
+} known_t;
+#define KNOWN_RECORDS 16
+
 /* What is decided together, written together and answered together. */
 typedef struct {
     buffer_t body; /* records: room for the header, then sections, see section.h */
     size_t record_at[ROUND_RECORDS_MAX]; /* where each starts in body */
     uint32_t record_count, sealed;       /* records begun; given out */
+    uint32_t judged;                     /* records that the log has returned */
+    known_t known[KNOWN_RECORDS];        /* the first of them, to be recognised */
     overlay_t *overlay;                  /* owned */
     buffer_t results;
     reply_t *replies; /* owned */

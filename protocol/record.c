@@ -111,7 +111,7 @@ verdict_t record_decode(const void *bytes, size_t n, record_header_t *header, co
     return VERDICT_ACCEPT;
 }
 
-verdict_t record_judge(position_t *state, const record_header_t *header, const void *bytes,
+static verdict_t judge(position_t *state, const record_header_t *header, const void *bytes,
                        size_t n, int64_t log_time_us, record_reason_t *reason)
 {
     /* A log with no history yet takes that of its first claim: the epoch rules then demand that
@@ -128,11 +128,30 @@ verdict_t record_judge(position_t *state, const record_header_t *header, const v
     verdict_t verdict = header->kind == RECORD_CLAIM
                             ? judge_claim(state, header, bytes, log_time_us, reason)
                             : judge_other(state, header, bytes, log_time_us, reason);
-    if (verdict == VERDICT_ACCEPT) {
-        /* Claims are in the chain too: a history with a claim taken out does not verify. */
-        state->chain = hash64(state->chain, bytes, n);
+    if (verdict == VERDICT_ACCEPT)
         state->crc = header->crc;
-    }
+    return verdict;
+}
+
+verdict_t record_judge(position_t *state, const record_header_t *header, const void *bytes,
+                       size_t n, int64_t log_time_us, record_reason_t *reason)
+{
+    verdict_t verdict = judge(state, header, bytes, n, log_time_us, reason);
+
+    /* Claims are in the chain too: a history with a claim taken out does not verify. */
+    if (verdict == VERDICT_ACCEPT)
+        state->chain = hash64(state->chain, bytes, n);
+    return verdict;
+}
+
+verdict_t record_judge_own(position_t *state, const record_header_t *header, const void *bytes,
+                           size_t n, uint64_t chain_after, int64_t log_time_us,
+                           record_reason_t *reason)
+{
+    verdict_t verdict = judge(state, header, bytes, n, log_time_us, reason);
+
+    if (verdict == VERDICT_ACCEPT)
+        state->chain = chain_after;
     return verdict;
 }
 

@@ -98,4 +98,11 @@ verdict_t record_decode(const void *bytes, size_t n, record_header_t *header, co
 verdict_t record_judge(position_t *state, const record_header_t *header, const void *bytes,
                        size_t n, int64_t log_time_us, record_reason_t *reason);
 
+/* The same for a record that this process sealed itself and recognises by its whole header, crc included: it knows the
+ * chain behind it (`chain_after`) and need not hash the bytes again. */
+verdict_t record_judge_own(position_t *state, const record_header_t *header, const void *bytes,
+                           size_t n, uint64_t chain_after, int64_t log_time_us,
+                           record_reason_t *reason);
+
+
 #endif
