@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #define TROUBLES_BYTES_MAX      (64 * 1024)
 #define METRICS_BYTES_MAX       (1024 * 1024)
 #define HAND_OVER_COMMANDS      6
+#define NICENESS                (-10)
 #define NOT_OWNED               UINT16_MAX
 
 /* What the thread that decides ahead is told. */
@@ -562,9 +564,17 @@ static void commit_round(shard_t *self)
     land_round(self);
 }
 
+/* Everybody waits for these threads, so they go first where that is allowed (root, or a limit for niceness). */
+static void go_first(void)
+{
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), NICENESS);
+}
+
 static void *run(void *state)
 {
     shard_t *self = state;
+
+    go_first();
 
     pthread_mutex_lock(&self->moving);
     publish(self);
@@ -597,6 +607,7 @@ static void *decide_ahead(void *state)
 {
     shard_t *self = state;
 
+    go_first();
     for (;;) {
         int told = atomic_load(&self->ahead);
         if (told == AHEAD_STOP)

@@ -15,7 +15,6 @@
 
 #include <civetweb.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -117,11 +116,8 @@ void detached_wait(worker_t *worker, struct mg_connection *connection)
 
     /* A client that has its answer may be faster with its next request than the sender with its
      * last instruction. */
-    for (int i = 0; i < SPINS && state != STATE_IDLE; i++) {
-        if (i % 16 == 15)
-            (void)sched_yield();
+    for (int i = 0; i < SPINS && state != STATE_IDLE; i++)
         state = atomic_load_explicit(&detached->state, memory_order_acquire);
-    }
     while (state != STATE_IDLE) {
         if (state == STATE_UNSENT) {
             (void)mg_write(connection, detached->unsent.bytes, detached->unsent.size);
@@ -349,14 +345,15 @@ static void answer(sender_t *self, detached_t *detached, bool late)
         buffer_append(wire, exchange->out.bytes, exchange->out.size);
     INVARIANT(!wire->failed);
     INVARIANT(!exchange->out.failed); /* results are bounded by request.c */
-    sent = send(detached->descriptor, wire->bytes, wire->size, MSG_DONTWAIT | MSG_NOSIGNAL);
+    request_release(request);
+    detached->request = NULL;
     metric_add(METRIC_HTTP_REQUESTS, 1);
     metric_add(exchange->status < 300   ? METRIC_HTTP_2XX
                : exchange->status < 500 ? METRIC_HTTP_4XX
                                         : METRIC_HTTP_5XX,
                1);
-    request_release(request);
-    detached->request = NULL;
+    /* The client may be back before this call returns: as little as can be is done after it. */
+    sent = send(detached->descriptor, wire->bytes, wire->size, MSG_DONTWAIT | MSG_NOSIGNAL);
     atomic_fetch_sub(&self->server->active, 1);
     if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
         sent = (ssize_t)wire->size; /* the client is gone; its worker will see it */
