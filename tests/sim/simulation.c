@@ -467,7 +467,8 @@ bool simulation_run(uint64_t seed, simulation_report_t *report, err_t *err)
                              .partitions = (uint16_t)(4 + seed / 2 % 3),
                              .drop_ppm = 100000,
                              .double_ppm = 100000,
-                             .delay_max_us = 6000};
+                             .delay_max_us = 6000,
+                             .ahead = seed / 6 % 2 != 0};
 
     memset(report, 0, sizeof *report);
     memset(err, 0, sizeof *err);

@@ -25,6 +25,8 @@ typedef struct {
     unsigned crash_skip; /* rounds to let pass before */
     uint16_t homes[WORLD_NODES_MAX];
     size_t home_count;
+    buffer_t effects; /* owned; of the flying round */
+    bool flying, writes;
 } node_t;
 
 typedef struct {
@@ -168,15 +170,14 @@ static errcode_t load_catalogue(node_t *node, err_t *err)
     return rc;
 }
 
-/* Appends and reads back what the node decided in this round; stops where it is told to die. */
-static world_crash_t commit_round(world_t *self, uint16_t number)
+/* Appends and reads back what the node decided: from here on the round flies. */
+static void seal_round(world_t *self, node_t *node)
 {
-    node_t *node = &self->nodes[number];
-    bool appended = false;
-    buffer_t effects;
     journal_record_t record;
-    world_crash_t crash = CRASH_NONE;
 
+    buffer_reset(&node->effects);
+    node->flying = true;
+    node->writes = false;
     for (uint16_t p = 0; p <= self->config.partitions; p++) {
         const uint8_t *bytes;
         size_t n;
@@ -185,10 +186,23 @@ static world_crash_t commit_round(world_t *self, uint16_t number)
             errcode_t rc = journal_append(node->journal, p, bytes, bytes + RECORD_HEADER_BYTES,
                                           n - RECORD_HEADER_BYTES, NULL);
             INVARIANT(rc == ERR_NONE);
-            appended = true;
+            node->writes = true;
         }
     }
-    if (appended) {
+    while (node->writes && journal_next(node->journal, &record))
+        partition_on_record(node->partitions[record.partition], &record, &node->effects);
+    for (uint16_t p = 0; p <= self->config.partitions; p++)
+        if (node->partitions[p] != NULL)
+            partition_fly(node->partitions[p]);
+}
+
+/* Commits and answers the flying round; stops where the node is told to die. */
+static world_crash_t land_round(world_t *self, node_t *node)
+{
+    world_crash_t crash = CRASH_NONE;
+
+    node->flying = false;
+    if (node->writes) {
         if (node->crash_next != CRASH_NONE && node->crash_skip > 0) {
             node->crash_skip--;
         } else {
@@ -197,21 +211,32 @@ static world_crash_t commit_round(world_t *self, uint16_t number)
         }
         if (crash == CRASH_BEFORE_COMMIT)
             return crash;
-        buffer_init(&effects, 64 * 1024 * 1024);
-        while (journal_next(node->journal, &record))
-            partition_on_record(node->partitions[record.partition], &record, &effects);
-        errcode_t rc = journal_commit(node->journal, &effects, NULL);
+        errcode_t rc = journal_commit(node->journal, &node->effects, NULL);
         INVARIANT(rc == ERR_NONE);
-        buffer_free(&effects);
+        node->writes = false;
         if (crash == CRASH_AFTER_COMMIT)
             return crash;
     }
     self->mute = crash == CRASH_AFTER_REPLIES;
     for (uint16_t p = 0; p <= self->config.partitions; p++)
-        if (node->partitions[p] != NULL)
-            partition_committed(node->partitions[p], self->now_us);
+        if (node->partitions[p] != NULL) {
+            partition_answer(node->partitions[p]);
+            partition_landed(node->partitions[p], self->now_us);
+        }
     self->mute = false;
     return crash;
+}
+
+/* Ahead: what was decided now is committed in the next step, after that step has decided. */
+static world_crash_t commit_round(world_t *self, uint16_t number)
+{
+    node_t *node = &self->nodes[number];
+    world_crash_t crash = node->flying ? land_round(self, node) : CRASH_NONE;
+
+    if (crash != CRASH_NONE)
+        return crash;
+    seal_round(self, node);
+    return self->config.ahead ? CRASH_NONE : land_round(self, node);
 }
 
 errcode_t world_start(world_t *self, uint16_t number, err_t *err)
@@ -267,6 +292,7 @@ void world_kill(world_t *self, uint16_t number)
     if (!node->up)
         return;
     node->up = false;
+    node->flying = node->writes = false;
     node->crash_next = CRASH_NONE;
     err_set(&err, ERR_UNKNOWN_OUTCOME, "the node died");
     for (size_t i = 0; i < node->waiting_count; i++) {
@@ -350,7 +376,8 @@ bool world_settle(world_t *self, unsigned steps)
         bool idle = self->flight_count == 0;
         for (uint16_t p = 0; p <= self->config.partitions && idle; p++) {
             const node_t *node = &self->nodes[world_node_of(self, p)];
-            idle = node->up && node->waiting_count == 0 && partition_idle(node->partitions[p]);
+            idle = node->up && node->waiting_count == 0 && !node->writes &&
+                   partition_idle(node->partitions[p]);
         }
         if (idle)
             return true;
@@ -373,6 +400,7 @@ world_t *world_new(const world_config_t *config)
     for (uint16_t i = 0; i < config->nodes; i++) {
         node_t *node = &self->nodes[i];
         node->store = store_memory_new();
+        buffer_init(&node->effects, 64 * 1024 * 1024);
         for (uint16_t j = 0; j < config->nodes; j++)
             if (j != i)
                 node->homes[node->home_count++] = j; /* partition j is the lowest of node j */
@@ -393,6 +421,7 @@ void world_destroy(world_t **self_p)
     for (uint16_t i = 0; i < self->config.nodes; i++) {
         world_kill(self, i);
         store_destroy(&self->nodes[i].store);
+        buffer_free(&self->nodes[i].effects);
     }
     for (size_t i = 0; i < self->flight_count; i++)
         free(self->flights[i].bytes);
