@@ -591,7 +591,7 @@ static void flush(batch_t *self)
 {
     static const char digits[] = "0123456789abcdef";
     struct mg_connection *connection = self->exchange->connection;
-    const uint8_t *from = self->out.bytes;
+    const uint8_t *from;
     size_t bytes = self->out.size, payload;
 
     if (bytes == 0)
@@ -600,10 +600,11 @@ static void flush(batch_t *self)
     if (self->call->head.version_1_1) {
         for (int i = 7; i >= 0; i--, payload >>= 4)
             self->out.bytes[i] = (uint8_t)digits[payload & 15];
-        buffer_text(&self->out, "\r\n");
+        buffer_text(&self->out, "\r\n"); /* may move the bytes */
+        from = self->out.bytes;
         bytes += 2;
     } else {
-        from += CHUNK_HEAD_BYTES;
+        from = self->out.bytes + CHUNK_HEAD_BYTES;
         bytes = payload;
     }
     INVARIANT(!self->out.failed);

@@ -59,6 +59,30 @@ class Batch(NodeCase):
         super().setUpClass()
         cls.first = cls.program(cls)
 
+    def test_a_chunk_that_just_fills_its_buffer_arrives_whole(self):
+        """Answers whose length is a power of two, or one or two less: their end mark needs a larger buffer."""
+        def line(column_digits):
+            return " " * (10 ** (column_digits - 1) - 1) + "{bad"
+
+        def answer_bytes(number, column_digits):
+            column = 10 ** (column_digits - 1) + 1
+            return len('{"line":%d,"status":400,"error":"JSON, line 1 column %d: a member name in quotes is missing"}\n'
+                       % (number, column))
+
+        first = self.client.post(BATCH, line(2), headers=LINES)
+        self.assertEqual(len(first.body), answer_bytes(1, 2), first.body)
+        for capacity in (256, 512, 1024, 2048, 4096, 8192):
+            for short in (0, 1, 2):
+                wanted = capacity - short - 10  # the chunk's head
+                count = wanted // answer_bytes(10, 2)
+                digits = [2] * count
+                while sum(answer_bytes(i + 1, d) for i, d in enumerate(digits)) < wanted and min(digits) < 5:
+                    digits[digits.index(min(digits))] += 1
+                body = "\n".join(line(d) for d in digits)
+                for _ in range(4):
+                    answer = self.client.post(BATCH, body, headers=LINES)
+                    self.assertEqual([row["line"] for row in lines_of(answer.body)], list(range(1, count + 1)))
+
     def opened(self, balance=0):
         return self.account(self.first, points_balance=balance)
 
