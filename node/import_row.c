@@ -320,6 +320,11 @@ static uuid16_t customer_of_number(uint64_t number)
     return customer;
 }
 
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
 static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, uint64_t number,
                             import_row_t *out, err_t *err)
 {
@@ -348,10 +353,15 @@ static errcode_t line_cdnow(import_source_t *self, const char *line, size_t n, u
         return err_set(err, ERR_INVALID,
                        "a line has four fields (customer, YYYYMMDD, CDs, dollars), this has %zu",
                        count);
+    /* The first line may name the columns. */
+    if (number == 1 && !is_digit(fields[0].bytes[0]) && !is_digit(fields[1].bytes[0])) {
+        out->skip = true;
+        return ERR_NONE;
+    }
     /* Leading zeros are usual in this file, so the digits are read one by one. */
     customer = (decimal_t){0};
     for (size_t i = 0; i < fields[0].n; i++) {
-        if (fields[0].bytes[i] < '0' || fields[0].bytes[i] > '9' || fields[0].n > 18)
+        if (!is_digit(fields[0].bytes[i]) || fields[0].n > 18)
             return err_set(err, ERR_INVALID, "customer: a number is needed");
         customer.value = customer.value * 10 + (fields[0].bytes[i] - '0');
     }

@@ -104,5 +104,4 @@ verdict_t record_judge_own(position_t *state, const record_header_t *header, con
                            size_t n, uint64_t chain_after, int64_t log_time_us,
                            record_reason_t *reason);
 
-
 #endif

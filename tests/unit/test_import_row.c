@@ -159,6 +159,16 @@ Test(import_csv, refuses_headers_and_lines_that_do_not_fit)
     check_refused("program,,", "NDJSON only");
 }
 
+Test(import_cdnow, skips_a_first_line_that_names_the_columns)
+{
+    static const char header[] = " customer_id  date number_of_cds  dollar_value";
+
+    cr_assert_eq(import_source_line(&source, header, sizeof header - 1, 1, &row, NULL), ERR_NONE);
+    cr_assert(row.skip);
+    cr_assert_eq(import_source_line(&source, header, sizeof header - 1, 2, &row, NULL),
+                 ERR_INVALID);
+}
+
 Test(import_cdnow, makes_customers_and_references)
 {
     uuid16_t first;

@@ -4,7 +4,6 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
-
 static void nothing(exchange_t *self)
 {
     (void)self;
