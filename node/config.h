@@ -41,7 +41,7 @@
          "This node's directory made by `fealty keys`. Needed unless all addresses are on loopback.")                  \
     PART("Memory")                                                                                                     \
     NUMBER(cache_mib, 256, 8, 1048576, "Cache for blocks read from disk, shared by all kinds of rows.")                \
-    NUMBER(memtable_mib, 64, 8, 65536, "Newest rows, held in memory until they are written out in order.")             \
+    NUMBER(memtable_mib, 128, 8, 65536, "Newest rows, held in memory until they are written out in order.")             \
     NUMBER(cache_accounts, 65536, 1024, 16777216, "Accounts kept decoded by all partition threads together.")             \
     NUMBER(background_jobs, 2, 1, 64, "Threads that merge files on disk.")                                             \
     PART("Requests")                                                                                                   \

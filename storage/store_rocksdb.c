@@ -237,6 +237,11 @@ static void set_database(rocksdb_options_t *options, const store_config_t *confi
     /* A tool that reads beside a running node opens all files at once, before the node drops them. */
     rocksdb_options_set_max_open_files(options, config->read_only ? -1 : 1024);
     rocksdb_options_set_max_background_jobs(options, config->background_jobs);
+    /* Compaction can wait, customers cannot. Flushes keep their priority: a full memtable stops writes. */
+    rocksdb_env_t *env = rocksdb_create_default_env();
+    rocksdb_env_lower_thread_pool_cpu_priority(env);
+    rocksdb_options_set_env(options, env);
+    rocksdb_env_destroy(env); /* the default one is the process's and stays */
     rocksdb_options_set_bytes_per_sync(options, (uint64_t)1 << 20);
     /* One thread inserts: batches come from a handful of shard threads, and the plain insert keeps the place of the
      * last one, which makes ascending keys cheap. */
