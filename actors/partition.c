@@ -384,6 +384,7 @@ void partition_on_tick(partition_t *self, int64_t wall_us)
     if (self->state != PARTITION_OWNER)
         return;
     messages_resend(self, wall_us);
+    sessions_sweep(self, wall_us);
     err_set(&err, ERR_UNKNOWN_OUTCOME,
             "the transfer has not ended yet; ask for it with the idempotency key");
     for (waiting_t **link = &self->waiting; *link != NULL;) {

@@ -28,4 +28,7 @@ void messages_pump(partition_t *self, uint16_t dst,
 void messages_ack(partition_t *self, uint16_t src); /* says what is applied and committed */
 void messages_resend(partition_t *self, int64_t wall_us); /* those whose time has come */
 
+/* session_decide.c: now and then deletes some sessions that expired long ago, each node its own rows. */
+void sessions_sweep(partition_t *self, int64_t wall_us);
+
 #endif

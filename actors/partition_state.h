@@ -125,6 +125,10 @@ struct partition {
     waiting_t *waiting;     /* owned list */
     size_t waiting_count;
 
+    /* sweep of expired sessions */
+    int64_t next_sweep_us;
+    hash_t sweep_from; /* token where the next one goes on */
+
     /* scratch */
     account_t account, other;
     arena_t arena;

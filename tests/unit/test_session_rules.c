@@ -2,6 +2,7 @@
 #include "tests/sim/ask.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 TestSuite(session_rules, .timeout = 60);
 
@@ -57,5 +58,32 @@ Test(session_rules, a_renewal_does_not_bring_back_what_a_logout_has_ended)
     cr_assert_eq(world_call(world, 0, &end, &result, NULL), ERR_NONE);
     cr_assert_eq(world_call(world, 0, &renewal, &result, NULL), ERR_NOT_FOUND);
     cr_assert_not(is_known(world, 0, "token"));
+    world_destroy(&world);
+}
+
+Test(session_rules, sessions_that_expired_long_ago_are_swept_and_live_ones_stay)
+{
+    world_t *world = world_new(&(world_config_t){.seed = 9, .nodes = 1, .partitions = 2});
+    result_t result;
+    char name[32];
+
+    for (int i = 0; i < 700; i++) {
+        snprintf(name, sizeof name, "old %d", i);
+        command_t old = put(name, 1);
+        old.expires_us = world_now_us(world) + 1000000;
+        cr_assert_eq(world_call(world, 0, &old, &result, NULL), ERR_NONE);
+    }
+    command_t live = put("live", 1);
+    cr_assert_eq(world_call(world, 0, &live, &result, NULL), ERR_NONE);
+    for (int sweep = 0; sweep < 4; sweep++) { /* each looks at some rows only */
+        world_advance(world, INT64_C(2) * 86400 * 1000000);
+        for (int step = 0; step < 5; step++)
+            world_step(world);
+    }
+    for (int i = 0; i < 700; i++) {
+        snprintf(name, sizeof name, "old %d", i);
+        cr_assert_not(is_known(world, 0, name), "%s", name);
+    }
+    cr_assert(is_known(world, 0, "live"));
     world_destroy(&world);
 }
