@@ -1,4 +1,4 @@
-/* shard.c - the thread that drives partitions: mailbox, rounds, one synced batch, replies */
+/* shard.c - the threads that drive partitions: mailbox, rounds, one synced batch, replies */
 #include "actors/shard.h"
 
 #include "actors/partition.h"

@@ -1,10 +1,12 @@
-/* shard.h - one thread that drives several partitions
+/* shard.h - what drives several partitions: a thread that writes rounds, and one that decides ahead
  *
  * Contract   shard_post hands a command to the thread. Each round it takes all waiting commands and messages up to a
  *            bound, decides them, appends one record per partition, commits all in one synced batch, and only then
  *            completes the requests (protocol section 2). A request whose deadline has passed is discarded.
- *            The shard claims its partitions at start; until then shard_ready() is false.
- * Threads    shard_post, shard_deliver, shard_ready, shard_acked: any. All state belongs to the shard's thread.
+ *            While a batch is on its way to the disk the second thread decides the next round; that one is sealed only
+ *            after the batch has landed. The shard claims its partitions at start; until then shard_ready() is false.
+ * Threads    shard_post, shard_deliver, shard_ready, shard_acked: any. The two threads never move the
+ *            partitions at the same time: a lock passes between them, given up for nothing but the write.
  * Ownership  store, journal, catalogue, clock, random and hooks are borrowed and outlive the shard.
  * Units      Microseconds.
  * Errors     ERR_OVERLOADED when the mailbox is full; ERR_UNREACHABLE when stopping.

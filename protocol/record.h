@@ -2,7 +2,7 @@
  *
  * Contract   The header is frozen: a ledger's log is never rewritten. record_judge() is the pure function
  *            that every reader of a log runs on every record: all readers of one log agree. A body is a
- *            sequence of decisions; see record_body_* below.
+ *            sequence of decisions; see actors/section.h.
  * Threads    Pure.
  * Ownership  Decoded headers are values; bodies are borrowed from the input.
  * Units      Microseconds UTC; sizes in bytes.
