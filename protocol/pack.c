@@ -20,8 +20,6 @@
     } while (0)
 #include <msgpack/pack_template.h>
 
-#define NESTING_MAX 64
-
 /* First bytes of the msgpack forms, as its specification names them. */
 enum {
     FORM_FIXINT_LAST = 0x7f,
@@ -253,7 +251,7 @@ uint32_t unpack_map(unpack_t *in)
 
 void unpack_skip(unpack_t *in)
 {
-    uint64_t left[NESTING_MAX + 1] = {1}; /* values still to come on each level */
+    uint64_t left[UNPACK_NESTING_MAX + 1] = {1}; /* values still to come on each level */
     size_t level = 0;
 
     while (!in->failed) {
@@ -297,7 +295,7 @@ void unpack_skip(unpack_t *in)
             else
                 (void)integer_of(in, form);
         }
-        if (nested && level == NESTING_MAX)
+        if (nested && level == UNPACK_NESTING_MAX)
             fail(in);
         else if (nested)
             left[++level] = inside;

@@ -44,7 +44,9 @@ size_t unpack_blob(unpack_t *in, const void **bytes);
 bool unpack_fixed(unpack_t *in, void *out, size_t n); /* a blob of exactly n bytes, copied */
 uint32_t unpack_array(unpack_t *in); /* count; never more than the remaining bytes */
 uint32_t unpack_map(unpack_t *in);
-void unpack_skip(unpack_t *in); /* one value of any kind, nesting up to 64 */
+/* Passes one value of any kind; more than UNPACK_NESTING_MAX arrays and maps in each other fail. */
+#define UNPACK_NESTING_MAX 64
+void unpack_skip(unpack_t *in);
 static inline bool unpack_done(const unpack_t *in)
 {
     return !in->failed && in->at == in->end;

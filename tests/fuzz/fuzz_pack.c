@@ -9,8 +9,6 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n);
 
-#define DEPTH_MAX 64
-
 /* Copies one value of any kind this project writes; false for the others and for bad input. */
 static bool copy_value(unpack_t *in, buffer_t *out, int depth)
 {
@@ -58,6 +56,8 @@ static bool copy_value(unpack_t *in, buffer_t *out, int depth)
         *in = at;
         return true;
     }
+    if (depth == UNPACK_NESTING_MAX)
+        return false; /* one level more than unpack_skip follows, empty or not */
     at = *in;
     count = unpack_array(&at);
     if (!at.failed) {
@@ -72,7 +72,7 @@ static bool copy_value(unpack_t *in, buffer_t *out, int depth)
         count *= 2;
     }
     for (uint32_t i = 0; i < count; i++)
-        if (depth == DEPTH_MAX || !copy_value(&at, out, depth + 1))
+        if (!copy_value(&at, out, depth + 1))
             return false;
     *in = at;
     return true;
