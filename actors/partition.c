@@ -10,6 +10,9 @@
 #define BODY_BYTES_FULL (2u * 1024 * 1024)
 #define WAITING_MAX     65536
 #define REPLIES_MAX     65536
+#define PATIENCE_US     (2 * INT64_C(1000000)) /* with nodes that are out of reach */
+#define ANSWER_US       100000 /* before the deadline, so that the answer arrives in time */
+#define NAMED_MAX       8      /* partitions in a sentence */
 
 partition_t *partition_new(const partition_config_t *config)
 {
@@ -227,8 +230,8 @@ static void reply_error(partition_t *self, request_t *request, const err_t *err)
     reply->err = *err;
 }
 
-static void wait_for(partition_t *self, request_t *request, uint64_t transfer, uint64_t message,
-                     int64_t until_us, const void *result, size_t n)
+static waiting_t *wait_for(partition_t *self, request_t *request, uint64_t transfer,
+                           uint64_t message, int64_t until_us, const void *result, size_t n)
 {
     waiting_t *waiting = memory_zalloc(sizeof *waiting);
     waiting->request = request;
@@ -243,6 +246,7 @@ static void wait_for(partition_t *self, request_t *request, uint64_t transfer, u
     waiting->next = self->waiting;
     self->waiting = waiting;
     self->waiting_count++;
+    return waiting;
 }
 
 /* Unlinks *link and hands its request to the replies of this round. */
@@ -318,6 +322,68 @@ static errcode_t decide(partition_t *self, const command_t *command, result_t *r
     }
 }
 
+/* ---- definitions that wait for every partition ---- */
+
+/* The sentence for a definition that is written, while some partitions have not acknowledged `message` yet. */
+static void name_missing(const partition_t *self, uint64_t message, uint64_t version, err_t *err)
+{
+    char names[NAMED_MAX * 8 + 32] = "";
+    size_t n = 0;
+    unsigned missing = 0;
+
+    for (uint16_t dst = 0; dst < self->config.partitions; dst++) {
+        if (self->sending[dst].committed.acked >= message || missing++ >= NAMED_MAX)
+            continue;
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%u", missing > 1 ? ", " : "", dst);
+    }
+    if (missing > NAMED_MAX)
+        (void)snprintf(names + n, sizeof names - n, " and %u more", missing - NAMED_MAX);
+    err_set(err, ERR_UNKNOWN_OUTCOME,
+            "The definition is written with version %llu, GET shows it; it is still on its way to "
+            "partition%s %s.",
+            (unsigned long long)version, missing == 1 ? "" : "s", names);
+}
+
+static bool everywhere(const partition_t *self, uint64_t message)
+{
+    for (uint16_t dst = 0; dst < self->config.partitions; dst++)
+        if (self->sending[dst].committed.acked < message)
+            return false;
+    return true;
+}
+
+/* `?wait=all`; the encoded result stands in self->blob. false: there is nothing to wait for. An answer that is repeated
+ * waits for the newest message, which is never older than its own. */
+static bool wait_everywhere(partition_t *self, request_t *request, const result_t *result)
+{
+    uint64_t message = self->definition_message != 0 ? self->definition_message
+                                                     : self->sending[0].decided.next - 1;
+    err_t err;
+
+    if (result->status >= 300 || everywhere(self, message))
+        return false;
+    if (self->waiting_count >= WAITING_MAX) {
+        name_missing(self, message, result->version, &err);
+        reply_error(self, request, &err);
+        return true;
+    }
+    wait_for(self, request, 0, message,
+             request->deadline_us != 0 ? request->deadline_us - ANSWER_US : 0, self->blob.bytes,
+             self->blob.size)
+        ->everywhere = true;
+    return true;
+}
+
+static void answer_missing(partition_t *self, waiting_t **link)
+{
+    result_t result = {0};
+    err_t err;
+
+    INVARIANT(result_decode(&result, (*link)->result, (*link)->result_bytes, NULL) == ERR_NONE);
+    name_missing(self, (*link)->message, result.version, &err);
+    answer_waiting(self, link, NULL, 0, &err);
+}
+
 void partition_on_command(partition_t *self, request_t *request, int64_t wall_us)
 {
     command_t command;
@@ -362,16 +428,19 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
             reply_error(self, request, &err);
             return;
         }
-        wait_for(self, request, result.transfer, 0, request->deadline_us, NULL, 0);
+        (void)wait_for(self, request, result.transfer, 0, request->deadline_us, NULL, 0);
         return;
     }
     buffer_reset(&self->blob);
     result_encode(&result, &self->blob);
     INVARIANT(!self->blob.failed);
+    if ((command.set & SET_WAIT_ALL) != 0 && self->config.number == self->config.partitions &&
+        wait_everywhere(self, request, &result))
+        return;
     if (self->definition_message != 0 && self->waiting_count < WAITING_MAX) {
         /* A moment of patience lets the next request, at any node, already find the definition. */
-        wait_for(self, request, 0, self->definition_message, wall_us + 2 * INT64_C(1000000),
-                 self->blob.bytes, self->blob.size);
+        (void)wait_for(self, request, 0, self->definition_message, wall_us + PATIENCE_US,
+                       self->blob.bytes, self->blob.size);
         return;
     }
     reply_result(self, request, self->blob.bytes, self->blob.size);
@@ -393,6 +462,8 @@ void partition_on_tick(partition_t *self, int64_t wall_us)
             link = &waiting->next;
         else if (waiting->transfer != 0)
             answer_waiting(self, link, NULL, 0, &err);
+        else if (waiting->everywhere)
+            answer_missing(self, link);
         else /* some partition is out of reach: the definition stands all the same */
             answer_waiting(self, link, waiting->result, waiting->result_bytes, NULL);
     }

@@ -32,6 +32,7 @@ typedef struct waiting {
     request_t *request; /* one reference */
     uint64_t transfer;  /* 0: a definition */
     uint64_t message; /* definition: number that every customer partition must have acknowledged */
+    bool everywhere;  /* definition: when the time is over, the answer is what is missing */
     int64_t until_us;
     size_t result_bytes;
     uint8_t *result; /* owned; definition: its answer */

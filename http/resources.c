@@ -21,6 +21,7 @@ static void serve_definitions(exchange_t *self);
 static void serve_definition(exchange_t *self);
 static void write_definition(exchange_t *self); /* create, replace and change */
 static void delete_definition(exchange_t *self);
+static bool read_wait(exchange_t *self, command_t *command);
 
 #define BASE "/api/loyalty/v1/"
 #define CRUD(path, permission, table, list, create, get, change, remove)                          \
@@ -289,7 +290,8 @@ static void write_definition(exchange_t *self)
 
     if (self->method != METHOD_POST && !resource_id(self, UINT32_MAX, &id))
         return;
-    if (resource_check(self, table, resource_mode(self), &command.body) == NULL)
+    if (!read_wait(self, &command) ||
+        resource_check(self, table, resource_mode(self), &command.body) == NULL)
         return;
     command.id = (uint32_t)id;
     if (self->method == METHOD_POST) {
@@ -308,10 +310,27 @@ static void delete_definition(exchange_t *self)
     command_t command = {.kind = COMMAND_UNDEFINE, .resource = table->resource};
     uint64_t id;
 
-    if (!resource_id(self, UINT32_MAX, &id) || !resource_if_match(self, &command))
+    if (!resource_id(self, UINT32_MAX, &id) || !read_wait(self, &command) ||
+        !resource_if_match(self, &command))
         return;
     command.id = (uint32_t)id;
     resource_send(self, &command, router_catalogue_partition(self->router));
+}
+
+/* false: the error is written. */
+static bool read_wait(exchange_t *self, command_t *command)
+{
+    text_t text;
+
+    if (!exchange_parameter(self, "wait", &text))
+        return true;
+    if (text.n != 3 || memcmp(text.bytes, "all", 3) != 0) {
+        resource_fault(self, "wait",
+                       "Only \"all\" can be waited for: every partition has the definition.");
+        return false;
+    }
+    command->set |= SET_WAIT_ALL;
+    return true;
 }
 
 /* --- shared by all resources --- */

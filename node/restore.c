@@ -1,8 +1,7 @@
 /* restore.c - images of all nodes become new books: checked, then given new histories, then put in place */
 #include "node/backup.h"
 
-#include "actors/message.h"
-#include "storage/journal.h"
+#include "node/together.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -28,12 +27,8 @@ typedef struct {
 typedef struct {
     image_t *images; /* owned */
     size_t count;
-    uint16_t partitions; /* of customers */
     hash_t salt;
-    image_t *owner[BIRTH_PARTITIONS_MAX + 1];
-    position_t position[BIRTH_PARTITIONS_MAX + 1];
-    uint64_t ordinal[BIRTH_PARTITIONS_MAX + 1];
-    bool found[BIRTH_PARTITIONS_MAX + 1]; /* its log is not empty */
+    together_t together;
 } restore_t;
 
 static errcode_t make_partial(image_t *image, const char *backup, const char *target, err_t *err);
@@ -233,7 +228,6 @@ static errcode_t put_in_place(const image_t *image, const char *target, err_t *e
 static errcode_t open_image(restore_t *self, image_t *image, err_t *err)
 {
     store_config_t config;
-    uint16_t owned[BIRTH_PARTITIONS_MAX + 1];
     bool found = false;
     errcode_t rc;
 
@@ -248,29 +242,7 @@ static errcode_t open_image(restore_t *self, image_t *image, err_t *err)
     if (rc != ERR_NONE)
         return rc;
 
-    const birth_t *first = &self->images[0].birth;
-    if (!hash_equal(&image->birth.cluster, &first->cluster) ||
-        image->birth.partitions != first->partitions)
-        return err_set(err, ERR_STATE, "the backups are of different clusters");
-    if (image->birth.node_count != self->count)
-        return err_set(
-            err, ERR_STATE,
-            "the backup is of one node of %u: restore all of them together, with --cluster",
-            (unsigned)image->birth.node_count);
-    self->partitions = first->partitions;
-    size_t count = birth_owned(&image->birth, image->birth.node, owned);
-    for (size_t i = 0; i < count; i++) {
-        uint16_t p = owned[i];
-
-        if (self->owner[p] != NULL)
-            return err_set(err, ERR_STATE, "partition %u is in two of the backups", (unsigned)p);
-        self->owner[p] = image;
-        rc = journal_embedded_position(image->store, p, &self->position[p], &self->ordinal[p],
-                                       &self->found[p], err);
-        if (rc != ERR_NONE)
-            return rc;
-    }
-    return ERR_NONE;
+    return together_add(&self->together, image->store, &image->birth, err);
 }
 
 static errcode_t open_images(restore_t *self, err_t *err)
@@ -280,67 +252,19 @@ static errcode_t open_images(restore_t *self, err_t *err)
         if (rc != ERR_NONE)
             return rc;
     }
-    for (size_t p = 0; p <= self->partitions; p++)
-        if (self->owner[p] == NULL)
-            return err_set(err, ERR_STATE, "partition %zu is in none of the backups", p);
-    return ERR_NONE;
-}
-
-static errcode_t read_row(store_t *store, const uint8_t *key, size_t key_bytes, buffer_t *value,
-                          bool *found, err_t *err)
-{
-    buffer_reset(value);
-    return store_get(store, NULL, FAMILY_STATE, key, key_bytes, value, found, err);
-}
-
-static bool is_zero(const hash_t *hash)
-{
-    static const hash_t zero;
-
-    return hash_equal(hash, &zero);
-}
-
-static errcode_t check_pair(restore_t *self, uint16_t src, uint16_t dst, buffer_t *value,
-                            err_t *err)
-{
-    uint8_t key[BATCH_KEY_BYTES_MAX];
-    pair_out_t out = {.next = 1};
-    pair_in_t in = {0};
-    bool found;
-    errcode_t rc;
-
-    rc = read_row(self->owner[src]->store, key, key_pair_out(key, src, dst), value, &found, err);
-    if (rc == ERR_NONE && found)
-        rc = pair_out_decode(&out, value->bytes, value->size, err);
-    if (rc == ERR_NONE)
-        rc = read_row(self->owner[dst]->store, key, key_pair_in(key, dst, src), value, &found, err);
-    if (rc == ERR_NONE && found)
-        rc = pair_in_decode(&in, value->bytes, value->size, err);
-    if (rc != ERR_NONE)
-        return rc;
-    if (out.acked > in.seq || in.seq >= out.next)
-        return err_set(err, ERR_STATE,
-                       "partitions %u and %u are of different moments (acknowledged %" PRIu64
-                       ", applied %" PRIu64 ", next %" PRIu64
-                       "): take backups of all nodes with `fealty backup --cluster`",
-                       (unsigned)src, (unsigned)dst, out.acked, in.seq, out.next);
-    if ((!is_zero(&out.peer) && !hash_equal(&out.peer, &self->position[dst].history)) ||
-        (!is_zero(&in.peer) && !hash_equal(&in.peer, &self->position[src].history)))
-        return err_set(err, ERR_STATE,
-                       "partitions %u and %u know different histories of each other", (unsigned)src,
-                       (unsigned)dst);
-    return ERR_NONE;
+    return together_whole(&self->together, err);
 }
 
 static errcode_t check_pairs(restore_t *self, err_t *err)
 {
+    const together_t *together = &self->together;
     buffer_t value;
     errcode_t rc = ERR_NONE;
 
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
-    for (size_t src = 0; rc == ERR_NONE && src <= self->partitions; src++)
-        for (size_t dst = 0; rc == ERR_NONE && dst <= self->partitions; dst++)
-            rc = check_pair(self, (uint16_t)src, (uint16_t)dst, &value, err);
+    for (size_t src = 0; rc == ERR_NONE && src <= together->partitions; src++)
+        for (size_t dst = 0; rc == ERR_NONE && dst <= together->partitions; dst++)
+            rc = together_pair(together, (uint16_t)src, (uint16_t)dst, &value, err);
     buffer_free(&value);
     return rc;
 }
@@ -360,37 +284,32 @@ static hash_t renewed(const restore_t *self, const hash_t *history)
 static errcode_t renew_pairs(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch,
                              err_t *err)
 {
-    store_t *store = self->owner[p]->store;
+    const together_t *together = &self->together;
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    bool found;
 
-    for (size_t other = 0; other <= self->partitions; other++) {
+    for (size_t i = 0; i <= together->partitions; i++) {
+        uint16_t other = (uint16_t)i;
         pair_out_t out;
         pair_in_t in;
-        size_t n = key_pair_out(key, p, (uint16_t)other);
-        errcode_t rc = read_row(store, key, n, value, &found, err);
+        errcode_t rc = together_out(together, p, other, &out, value, err);
 
-        if (rc == ERR_NONE && found)
-            rc = pair_out_decode(&out, value->bytes, value->size, err);
+        if (rc == ERR_NONE)
+            rc = together_in(together, other, p, &in, value, err);
         if (rc != ERR_NONE)
             return rc;
-        if (found && !is_zero(&out.peer)) {
+        if (!hash_is_zero(&out.peer)) {
             out.peer = renewed(self, &out.peer);
             buffer_reset(value);
             pair_out_encode(&out, value);
-            batch_put(batch, FAMILY_STATE, key, n, value->bytes, value->size);
+            batch_put(batch, FAMILY_STATE, key, key_pair_out(key, p, other), value->bytes,
+                      value->size);
         }
-        n = key_pair_in(key, p, (uint16_t)other);
-        rc = read_row(store, key, n, value, &found, err);
-        if (rc == ERR_NONE && found)
-            rc = pair_in_decode(&in, value->bytes, value->size, err);
-        if (rc != ERR_NONE)
-            return rc;
-        if (found && !is_zero(&in.peer)) {
+        if (!hash_is_zero(&in.peer)) {
             in.peer = renewed(self, &in.peer);
             buffer_reset(value);
             pair_in_encode(&in, value);
-            batch_put(batch, FAMILY_STATE, key, n, value->bytes, value->size);
+            batch_put(batch, FAMILY_STATE, key, key_pair_in(key, p, other), value->bytes,
+                      value->size);
         }
     }
     return ERR_NONE;
@@ -423,14 +342,16 @@ static errcode_t newest_entry(store_t *store, uint16_t p, uint64_t *sequence, er
 static errcode_t renew_counters(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch,
                                 err_t *err)
 {
-    store_t *store = self->owner[p]->store;
+    store_t *store = self->together.owner[p];
     uint8_t key[BATCH_KEY_BYTES_MAX];
     size_t n = key_checkpoint(key, p);
     checkpoint_t checkpoint = {.next_sequence = 1, .counted_sequence = 1};
     uint64_t newest;
     bool found;
-    errcode_t rc = read_row(store, key, n, value, &found, err);
+    errcode_t rc;
 
+    buffer_reset(value);
+    rc = store_get(store, NULL, FAMILY_STATE, key, n, value, &found, err);
     if (rc == ERR_NONE && found)
         rc = checkpoint_decode(&checkpoint, value->bytes, value->size, err);
     if (rc == ERR_NONE)
@@ -450,29 +371,31 @@ static errcode_t renew_counters(restore_t *self, uint16_t p, buffer_t *value, bu
 
 static errcode_t renew(restore_t *self, image_t *image, err_t *err)
 {
+    const together_t *together = &self->together;
     buffer_t batch;
     buffer_t value;
     errcode_t rc = ERR_NONE;
 
     buffer_init(&batch, BATCH_BYTES_MAX);
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
-    for (size_t i = 0; rc == ERR_NONE && i <= self->partitions; i++) {
+    for (size_t i = 0; rc == ERR_NONE && i <= together->partitions; i++) {
         uint16_t p = (uint16_t)i;
 
-        if (self->owner[p] != image)
+        if (together->owner[p] != image->store)
             continue;
         rc = renew_pairs(self, p, &value, &batch, err);
         if (rc == ERR_NONE)
             rc = renew_counters(self, p, &value, &batch, err);
-        if (rc != ERR_NONE || !self->found[p])
+        if (rc != ERR_NONE || !together->found[p])
             continue; /* an empty log gets its history with its first claim */
-        position_t position = self->position[p];
+        position_t position = together->position[p];
         position.history = renewed(self, &position.history);
         position.owner = (hash_t){{0}};
         position.seq += RESTORE_AHEAD;
         position.offset = 0;
         position.crc = 0;
-        rc = journal_embedded_override(image->store, p, &position, self->ordinal[p], &batch, err);
+        rc = journal_embedded_override(image->store, p, &position, together->ordinal[p], &batch,
+                                       err);
     }
     if (rc == ERR_NONE && batch.failed)
         rc = err_set(err, ERR_TOO_LARGE, "the new positions do not fit into one write");

@@ -12,6 +12,7 @@
 #define EXIT_BOOKS_WRONG 3
 
 static const char usage[] = "usage: fealty verify [--data DIR]\n"
+                            "       fealty verify --cluster DIR1 DIR2 ...\n"
                             "\n"
                             "Proves the books in DIR from the disk and writes nothing: the log "
                             "(checksums, sequence, running hash), every\n"
@@ -22,69 +23,120 @@ static const char usage[] = "usage: fealty verify [--data DIR]\n"
                             "stopped node or on a backup; while a node runs it proves the moment "
                             "at which it opened the disk.\n"
                             "\n"
+                            "--cluster proves the directories of all nodes and what is between "
+                            "them: for every two partitions, that\n"
+                            "acknowledged messages are applied and applied ones were sent, and "
+                            "that every point on its way is in one\n"
+                            "message. The nodes must be stopped, or it must be what `fealty "
+                            "backup --cluster` made.\n"
+                            "\n"
                             "Exit: 0 the books hold, 3 they do not (the first ten faults are "
-                            "shown), 1 usage, 2 cannot open, 74 disk.\n";
+                            "shown), 1 usage, 2 cannot open, or not\n"
+                            "all directories of one cluster, 74 disk.\n";
 
-static errcode_t prove(verify_t *books, store_t *store, birth_t *birth, err_t *err);
-static int report(const verify_t *books, const birth_t *birth);
+typedef struct {
+    const char *directories[BIRTH_NODES_MAX];
+    size_t count;
+    bool cluster;
+    store_t *stores[BIRTH_NODES_MAX]; /* owned */
+    together_t together;
+    verify_t books;
+} proof_t;
+
+static bool read_order(proof_t *self, int argc, char **argv, int *code);
+static errcode_t open_directory(proof_t *self, size_t i, err_t *err);
+static errcode_t prove(proof_t *self, err_t *err);
+static int report(const verify_t *books);
 
 int tool_verify(int argc, char **argv)
 {
-    const char *data = "data";
-    verify_t *books = memory_zalloc(sizeof *books);
-    birth_t *birth = memory_zalloc(sizeof *birth);
-    store_t *store = NULL;
-    store_config_t config;
+    proof_t *self = memory_zalloc(sizeof *self);
     err_t err = {0};
     errcode_t rc = ERR_NONE;
     int code = EXIT_USAGE;
-    const option_t options[] = {{.name = "--data", .text = &data}};
 
-    switch (options_parse(argc, argv, options, COUNT_OF(options), NULL, 0, 0, NULL, usage)) {
-    case OPTIONS_HELP: code = 0; goto cleanup;
-    case OPTIONS_WRONG: goto cleanup;
-    case OPTIONS_GOOD: break;
-    }
-    store_config_default(&config);
-    config.directory = data;
-    config.read_only = true;
-    rc = store_open(&store, &config, &err);
-    if (rc == ERR_NONE) {
-        bool found = false;
-
-        rc = genesis_load(store, birth, &found, &err);
-        if (rc == ERR_NONE && !found)
-            rc = err_set(&err, ERR_STATE, "%.120s holds no books: no node has started there", data);
-    }
+    if (!read_order(self, argc, argv, &code))
+        goto cleanup;
+    for (size_t i = 0; rc == ERR_NONE && i < self->count; i++)
+        rc = open_directory(self, i, &err);
+    if (rc == ERR_NONE && self->cluster)
+        rc = together_whole(&self->together, &err);
     if (rc == ERR_NONE)
-        rc = prove(books, store, birth, &err);
+        rc = prove(self, &err);
     if (rc == ERR_NONE) {
-        code = report(books, birth);
+        code = report(&self->books);
     } else {
         (void)fprintf(stderr, "fealty verify: %s\n", err.text);
         code = rc == ERR_IO ? EXIT_IO : EXIT_REFUSED;
     }
 
 cleanup:
-    verify_free(books);
-    store_destroy(&store);
-    free(books);
-    free(birth);
+    verify_free(&self->books);
+    for (size_t i = 0; i < self->count; i++)
+        store_destroy(&self->stores[i]);
+    free(self);
     return code;
 }
 
-static errcode_t prove(verify_t *books, store_t *store, birth_t *birth, err_t *err)
+static bool read_order(proof_t *self, int argc, char **argv, int *code)
 {
+    const char *data = NULL;
+    const option_t options[] = {{.name = "--data", .text = &data},
+                                {.name = "--cluster", .on = &self->cluster}};
+
+    switch (options_parse(argc, argv, options, COUNT_OF(options), self->directories, 0,
+                          COUNT_OF(self->directories), &self->count, usage)) {
+    case OPTIONS_HELP: *code = 0; return false;
+    case OPTIONS_WRONG: return false;
+    case OPTIONS_GOOD: break;
+    }
+    if (self->cluster ? data != NULL || self->count == 0 : self->count > 0) {
+        (void)fprintf(stderr,
+                      "fealty verify: --cluster takes the directories of all nodes as words, "
+                      "otherwise it is --data DIR.\n\n%s",
+                      usage);
+        return false;
+    }
+    if (!self->cluster)
+        self->directories[self->count++] = data != NULL ? data : "data";
+    return true;
+}
+
+static errcode_t open_directory(proof_t *self, size_t i, err_t *err)
+{
+    birth_t *birth = memory_zalloc(sizeof *birth);
+    store_config_t config;
+    bool found = false;
+    errcode_t rc;
+
+    store_config_default(&config);
+    config.directory = self->directories[i];
+    config.read_only = true;
+    rc = store_open(&self->stores[i], &config, err);
+    if (rc == ERR_NONE)
+        rc = genesis_load(self->stores[i], birth, &found, err);
+    if (rc == ERR_NONE && !found)
+        rc = err_set(err, ERR_STATE, "%.120s holds no books: no node has started there",
+                     self->directories[i]);
+    if (rc == ERR_NONE)
+        rc = together_add(&self->together, self->stores[i], birth, err);
+    free(birth);
+    return rc;
+}
+
+static errcode_t prove(proof_t *self, err_t *err)
+{
+    verify_t *books = &self->books;
     bool terminal = isatty(STDERR_FILENO) != 0;
     errcode_t rc = ERR_NONE;
 
-    verify_init(books, store, birth);
-    for (uint16_t partition = 0; partition <= birth->partitions && rc == ERR_NONE; partition++) {
-        if (!books->owned[partition])
+    verify_init(books, &self->together);
+    for (uint16_t partition = 0; partition <= books->partitions && rc == ERR_NONE; partition++) {
+        if (self->together.owner[partition] == NULL)
             continue;
         if (terminal)
             (void)fprintf(stderr, "\rpartition %u of %u, %" PRIu64 " accounts ", partition,
-                          birth->partitions, books->accounts);
+                          books->partitions, books->accounts);
         rc = verify_partition(books, partition, err);
     }
     if (terminal)
@@ -92,16 +144,18 @@ static errcode_t prove(verify_t *books, store_t *store, birth_t *birth, err_t *e
     if (rc == ERR_NONE)
         rc = verify_pairs(books, err);
     if (rc == ERR_NONE)
+        rc = verify_transit(books, err);
+    if (rc == ERR_NONE)
         verify_whole(books);
     return rc;
 }
 
-static int report(const verify_t *books, const birth_t *birth)
+static int report(const verify_t *books)
 {
     size_t owned = 0;
 
-    for (uint16_t partition = 0; partition <= birth->partitions; partition++)
-        owned += books->owned[partition] ? 1 : 0;
+    for (size_t partition = 0; partition <= books->partitions; partition++)
+        owned += books->together->owner[partition] != NULL ? 1 : 0;
     if (books->wrong == 0)
         (void)puts("The books hold.");
     else
@@ -112,7 +166,7 @@ static int report(const verify_t *books, const birth_t *birth)
     if (books->wrong > VERIFY_SHOWN)
         (void)printf("  ... and %" PRIu64 " more\n", books->wrong - VERIFY_SHOWN);
     (void)printf("  partitions  %zu of %u, %" PRIu64 " log records, %" PRIu64 " messages\n", owned,
-                 (unsigned)birth->partitions + 1, books->records, books->messages);
+                 (unsigned)books->partitions + 1, books->records, books->messages);
     (void)printf("  accounts    %" PRIu64 ", of them %" PRIu64 " deleted\n", books->accounts,
                  books->deleted);
     (void)printf("  entries     %" PRIu64 "\n", books->entries);

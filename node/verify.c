@@ -18,16 +18,11 @@ static errcode_t prove_accounts(verify_t *self, char tag, err_t *err);
 static errcode_t count_places(verify_t *self, err_t *err);
 static errcode_t count_lots(verify_t *self, err_t *err);
 
-void verify_init(verify_t *self, store_t *store, const birth_t *birth)
+void verify_init(verify_t *self, const together_t *together)
 {
-    uint16_t owned[BIRTH_PARTITIONS_MAX + 1];
-    size_t count = birth_owned(birth, birth->node, owned);
-
     memset(self, 0, sizeof *self);
-    self->store = store;
-    self->birth = birth;
-    for (size_t i = 0; i < count; i++)
-        self->owned[owned[i]] = true;
+    self->together = together;
+    self->partitions = together->partitions;
     buffer_init(&self->scratch, ROW_BYTES_MAX);
 }
 
@@ -36,6 +31,7 @@ void verify_free(verify_t *self)
     free(self->marks);
     free(self->counters);
     free(self->transit);
+    free(self->held);
     buffer_free(&self->scratch);
     memset(self, 0, sizeof *self);
 }
@@ -66,6 +62,7 @@ errcode_t verify_partition(verify_t *self, uint16_t partition, err_t *err)
     errcode_t rc;
 
     self->partition = partition;
+    self->store = self->together->owner[partition];
     self->part_accounts = self->part_rows = self->part_overflow = self->part_highest = 0;
     self->part_available = self->part_posted_counted = self->part_in_transit =
         self->part_transfers = 0;
@@ -225,7 +222,7 @@ static errcode_t check_place(verify_t *self, const account_t *account, char tag,
     if (n != key_bytes || memcmp(expected, key, n) != 0)
         verify_wrong(self, "account %" PRIu64 " stands under the key of another one", account->id);
     if (id_slot(account->id) != slot_of_customer(&account->customer) ||
-        partition_of_slot(id_slot(account->id), self->birth->partitions) != self->partition)
+        partition_of_slot(id_slot(account->id), self->partitions) != self->partition)
         verify_wrong(self, "account %" PRIu64 " does not belong into partition %u", account->id,
                      self->partition);
     if (tag == 'Z' && !account->deleted)

@@ -1,8 +1,9 @@
-/* verify.h - proves the books of one directory from the disk
+/* verify.h - proves the books of one directory, or of all directories of a cluster, from the disk
  *
  * Contract   verify_partition() recomputes a partition: its log, every account from its postings, every entry's place in
- *            a chain, counters and checkpoint, lots, keys, transfers on their way. verify_pairs() and verify_whole()
- *            prove what crosses partitions, after all of them. Nothing is written.
+ *            a chain, counters and checkpoint, lots, keys, transfers on their way. verify_pairs(), verify_transit() and
+ *            verify_whole() prove what crosses partitions, after all of them, as far as both ends are at hand. Nothing
+ *            is written.
  * Threads    One.
  * Ownership  Borrowed from the caller but for scratch memory: one bit per id of the partition, the counters, the transfers
  *            on their way, and what reconcile.h says.
@@ -14,7 +15,7 @@
 #define FEALTY_VERIFY_H
 
 #include "actors/reconcile.h"
-#include "cluster/genesis.h"
+#include "node/together.h"
 
 #define VERIFY_SHOWN 10
 
@@ -22,6 +23,14 @@ typedef struct {
     uint64_t account;
     points_t points;
 } verify_transit_t;
+
+/* A transfer on its way, of any partition. */
+typedef struct {
+    uint64_t id;
+    points_t points;
+    uint16_t src, dst;
+    bool seen; /* as a credit that is not applied yet, or a reply that is not */
+} verify_held_t;
 
 typedef struct {
     uint32_t program, day;
@@ -31,12 +40,12 @@ typedef struct {
 } verify_counter_t;
 
 typedef struct {
-    store_t *store;
-    const birth_t *birth;
-    bool owned[BIRTH_PARTITIONS_MAX + 1];
+    const together_t *together;
+    uint16_t partitions; /* of customers */
 
     /* the partition at hand */
     uint16_t partition;
+    store_t *store; /* where it is */
     checkpoint_t checkpoint;
     uint64_t *marks; /* owned; one bit per sequence: an entry that a chain of postings reaches */
     uint64_t marks_bits;
@@ -49,6 +58,8 @@ typedef struct {
     points_t part_available, part_posted_counted, part_in_transit, part_transfers;
 
     /* all partitions */
+    verify_held_t *held; /* owned */
+    size_t held_count, held_capacity;
     uint64_t records, accounts, deleted, entries, keys, transfers, messages;
     points_t available, in_transit;
     points_t by_type[ENTRY__END]; /* sums of visible deltas */
@@ -56,14 +67,16 @@ typedef struct {
     char shown[VERIFY_SHOWN][400];
 } verify_t;
 
-void verify_init(verify_t *self, store_t *store, const birth_t *birth);
+void verify_init(verify_t *self, const together_t *together);
 void verify_free(verify_t *self);
 errcode_t verify_partition(verify_t *self, uint16_t partition, err_t *err);
 errcode_t verify_pairs(verify_t *self, err_t *err);
+errcode_t verify_transit(verify_t *self, err_t *err); /* every held point is in one message */
 void verify_whole(verify_t *self);
 
 /* For the files that make it up. */
 void verify_wrong(verify_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Over the store of the partition at hand. */
 store_cursor_t *verify_cursor(verify_t *self, family_t family, const uint8_t *prefix,
                               size_t prefix_bytes);
 errcode_t verify_entries(verify_t *self, err_t *err);

@@ -45,7 +45,7 @@ errcode_t verify_entries(verify_t *self, err_t *err)
             continue;
         }
         if (id_sequence(entry.id) != sequence ||
-            partition_of_slot(id_slot(entry.id), self->birth->partitions) != self->partition ||
+            partition_of_slot(id_slot(entry.id), self->partitions) != self->partition ||
             id_slot(entry.id) != id_slot(entry.account))
             verify_wrong(self, "entry %" PRIu64 " stands in the wrong place", entry.id);
         if (!marked(self, sequence))
@@ -288,6 +288,12 @@ errcode_t verify_transfers(verify_t *self, err_t *err)
         }
         self->transit[self->transit_count++] =
             (verify_transit_t){transfer.account, transfer.points};
+        if (self->held_count == self->held_capacity) {
+            self->held_capacity = self->held_capacity == 0 ? 64 : self->held_capacity * 2;
+            self->held = memory_realloc(self->held, self->held_capacity * sizeof *self->held);
+        }
+        self->held[self->held_count++] = (verify_held_t){
+            transfer.id, transfer.points, self->partition, transfer.to_partition, false};
         self->part_transfers += transfer.points;
         if (id_sequence(transfer.id) > self->part_highest)
             self->part_highest = id_sequence(transfer.id);

@@ -91,6 +91,7 @@ uint8_t operation_of_name(const char *name, size_t bytes); /* OPERATION_NONE whe
 #define SET_PROGRAM     UINT32_C(256)
 #define SET_ACCOUNT     UINT32_C(512)
 #define SET_REFERENCE   UINT32_C(1024)
+#define SET_WAIT_ALL    UINT32_C(2048) /* definition: answer only when every partition has it */
 
 /* codecs: u8 u16 u32 u64 i64 i128 uuid hash text free blob. `free` is free text: a field class of its own,
  * [key number, bytes], key 0 = plain (protocol section 1), so that it can be erased by destroying a key. */

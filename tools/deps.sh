@@ -9,6 +9,7 @@ build="gcc make libc6-dev librocksdb-dev libczmq-dev libcivetweb-dev libsodium-d
 test="libcriterion-dev clang-14 libclang-rt-14-dev python3"
 check="clang-format-14 clang-tidy-14"
 bench="postgresql python3"
+kafka="maven openjdk-17-jre-headless librdkafka-dev"
 
 command -v dpkg-query >/dev/null 2>&1 || exit 0
 
@@ -19,7 +20,8 @@ for group in "$@"; do
     test) wanted="$wanted $test" ;;
     check) wanted="$wanted $check" ;;
     bench) wanted="$wanted $bench" ;;
-    *) echo "deps.sh: no group named '$group' (build, test, check, bench)" >&2; exit 1 ;;
+    kafka) wanted="$wanted $kafka" ;;
+    *) echo "deps.sh: no group named '$group' (build, test, check, bench, kafka)" >&2; exit 1 ;;
     esac
 done
 

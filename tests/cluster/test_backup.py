@@ -1,6 +1,7 @@
 """test_backup.py - backups of three nodes under transfers, restored together; an older copy of one node alone is noticed"""
 import os
 import random
+import re
 import shutil
 import sys
 import threading
@@ -63,6 +64,12 @@ class ThreeNodes(unittest.TestCase):
     def conserved(self, client):
         return self.total(client) == (CUSTOMERS, CUSTOMERS * OPENING)
 
+    def copies(self, root):
+        return [self.directory.join(root, "n%d" % (i + 1)) for i in range(3)]
+
+    def verify(self, directories):
+        return harness.tool("verify", "--cluster", *directories)
+
     def data(self, *names):
         return ",".join(self.directory.join(*names, "n%d" % (i + 1)) for i in range(3))
 
@@ -87,6 +94,8 @@ class ThreeNodes(unittest.TestCase):
         code, text = harness.tool("restore", self.directory.join("copy", "n1"), self.directory.join("new", "n1"))
         self.assertEqual(code, 2, text)  # one alone
         self.assertIn("--cluster", text)
+        code, text = self.verify(self.copies("copy"))  # an image under transfers holds, what is on its way included
+        self.assertEqual(code, 0, text)
         code, text = harness.tool("restore", "--cluster", self.data("copy"), self.data("new"))
         self.assertEqual(code, 0, text)
         self.moved_to("new")
@@ -97,6 +106,63 @@ class ThreeNodes(unittest.TestCase):
         self.start_load()
         self.end_load()
         harness.wait_until(lambda: self.conserved(client), 30, "conservation after more transfers")
+        for node in self.cluster.nodes:
+            self.assertEqual(node.stop(), 0, node.output[-2000:])
+        code, text = self.verify(self.copies("new"))
+        self.assertEqual(code, 0, text)
+        self.assertIn("17 of 17", text)
+
+    def test_verify_takes_all_directories_of_one_cluster_or_none(self):
+        self.start_load()
+        self.end_load()
+        for node in self.cluster.nodes:
+            self.assertEqual(node.stop(), 0, node.output[-2000:])
+        one, two, three = self.copies("old")
+        code, text = self.verify([one, two, three])
+        self.assertEqual(code, 0, text)
+        self.assertIn("The books hold.", text)
+        self.assertIn("17 of 17", text)
+        for directories, words in (([one], "3 nodes"), ([one, three], "3 nodes"), ([one, two, two], "two of the directories"),
+                                   ([one, two, three, three], "two of the directories")):
+            code, text = self.verify(directories)
+            self.assertEqual(code, 2, text)
+            self.assertIn(words, text)
+        stranger = harness.Node(self.directory.join("stranger"))
+        self.addCleanup(stranger.end)
+        self.assertEqual(stranger.start().stop(), 0)
+        code, text = self.verify([one, two, stranger.data])
+        self.assertEqual(code, 2, text)
+        self.assertIn("different clusters", text)
+        for words in (["--cluster"], [one], ["--cluster", "--data", one, two, three]):
+            code, text = harness.tool("verify", *words)
+            self.assertEqual(code, 1, text)
+            self.assertIn("usage: fealty verify", text)
+
+    def test_verify_names_the_partitions_of_a_node_that_has_an_older_directory(self):
+        self.start_load()
+        self.end_load()
+        metrics = harness.Client(self.cluster.nodes[0].port).get("/metrics").body.decode()
+        owned = {int(number) for number in re.findall(r'fealty_partition_accounts\{partition="(\d+)"\}', metrics)}
+        for node in self.cluster.nodes:
+            self.assertEqual(node.stop(), 0)
+        shutil.copytree(self.cluster.nodes[0].data, self.directory.join("older"))
+        self.cluster.start()
+        self.start_load()
+        self.end_load()
+        for node in self.cluster.nodes:
+            self.assertEqual(node.stop(), 0)
+        directories = self.copies("old")
+        for path in directories + [self.directory.join("older")]:  # each for itself is whole
+            code, text = harness.tool("verify", "--data", path)
+            self.assertEqual(code, 0, text)
+        code, text = self.verify(directories)
+        self.assertEqual(code, 0, text)
+        code, text = self.verify([self.directory.join("older")] + directories[1:])
+        self.assertEqual(code, 3, text)
+        pairs = re.findall(r"partitions (\d+) to (\d+) are of different moments", text)
+        self.assertTrue(pairs, text)
+        for pair in pairs:  # one end is the older node's, the other is not
+            self.assertEqual(len({int(number) for number in pair} & owned), 1, text)
 
     def test_images_of_different_moments_are_refused(self):
         self.start_load()
@@ -112,7 +178,10 @@ class ThreeNodes(unittest.TestCase):
                                   ",".join(self.directory.join("apart-n%d" % (i + 1)) for i in range(3)),
                                   ",".join(self.directory.join("x%d" % (i + 1)) for i in range(3)))
         self.assertEqual(code, 2, text)
-        self.assertIn("moments", text)
+        self.assertRegex(text, r"partitions \d+ to \d+ are of different moments")
+        code, text = self.verify([self.directory.join("apart-n%d" % (i + 1)) for i in range(3)])
+        self.assertEqual(code, 3, text)
+        self.assertRegex(text, r"partitions \d+ to \d+ are of different moments")
         self.assertFalse(os.path.exists(self.directory.join("x1")))
 
     def test_a_node_that_comes_back_with_an_older_copy_is_noticed(self):

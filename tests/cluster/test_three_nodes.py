@@ -91,6 +91,8 @@ class Three(unittest.TestCase):
         for node in self.nodes:
             code, text = harness.tool("verify", "--data", node.data)
             self.assertEqual(code, 0, text)
+        code, text = harness.tool("verify", "--cluster", *[node.data for node in self.nodes])
+        self.assertEqual(code, 0, text)
 
 
 class AsOne(Three):
@@ -269,6 +271,50 @@ class OneDown(Three):
         self.verify()
 
     extra = 0
+
+    def test_a_definition_waits_for_all_partitions_only_when_it_is_asked_to(self):
+        catalogue = self.catalogue_owner()
+        victim = next(place for place in range(3) if place != catalogue)
+        other = 3 - catalogue - victim
+        life = {"start_date": "2020-01-01T00:00:00Z", "end_date": "2099-01-01T00:00:00Z"}
+        programs, wait = API + "/loyaltyPrograms/", API + "/loyaltyPrograms/?wait=all"
+        self.post(other, wait, dict(life, name="all are up"), 201)
+        self.assertEqual(self.nodes[victim].stop(), 0, self.nodes[victim].output[-3000:])
+        try:
+            for via in (catalogue, other):
+                key = {"Idempotency-Key": "wait-%d" % via}
+                body = self.post(via, wait, dict(life, name="late"), 504, key).json
+                self.assertEqual((body["code"], body["idempotency_key"]), ("unknown", key["Idempotency-Key"]))
+                version = int(re.search(r"is written with version (\d+)", body["detail"]).group(1))
+                named = {int(text) for text in re.search(r"partitions? ([\d, ]+)\.$", body["detail"]).group(1).split(",")}
+                self.assertEqual(named, self.owned[victim])
+                # It is written: GET shows it, and the key has its answer, without waiting and with.
+                made = self.post(via, programs, dict(life, name="late"), 201, key)
+                self.assertEqual(made.headers.get("Idempotent-Replayed"), "true")
+                self.assertEqual(made.headers["ETag"], '"%d"' % version)
+                one = programs + "%d/" % made.json["id"]
+                self.assertEqual(self.at(via).get(one).json, made.json)
+                self.post(via, wait, dict(life, name="late"), 504, key)
+                self.post(via, programs, dict(life, name="not waited for"), 201)
+                self.assertEqual(self.at(via).ask("PATCH", one + "?wait=all", {"name": "changed"}).status, 504)
+                self.assertEqual(self.at(via).get(one).json["name"], "changed")
+        finally:
+            self.all_up()
+        # Old messages are sent again every 5 s, longer than a request may take here: the same key waits again.
+        back = {"Idempotency-Key": "all are back"}
+
+        def waited():
+            answer = self.at(victim).post(wait, dict(life, name="all are back"), headers=back)
+            self.assertIn(answer.status, (201, 504), answer)
+            return answer if answer.status == 201 else None
+        made = harness.wait_until(waited, 30, "a definition in every partition")
+        for place in range(3):
+            self.assertEqual(self.at(place).get(programs + "%d/" % made.json["id"]).json, made.json)
+        for via in (catalogue, other):
+            again = self.post(victim, wait, dict(life, name="late"), 201, {"Idempotency-Key": "wait-%d" % via})
+            self.assertEqual(again.json["name"], "late")
+        answer = self.at(other).ask("DELETE", programs + "%d/?wait=all" % made.json["id"])
+        self.assertEqual(answer.status, 204, answer)
 
     def down(self, victim, catalogue):
         name, others = self.nodes[victim].name, [place for place in range(3) if place != victim]

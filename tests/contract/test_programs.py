@@ -1,6 +1,7 @@
 """test_programs.py - /loyaltyPrograms/ (api-resources 2.1)"""
 import os
 import sys
+import time
 import unittest
 import uuid
 
@@ -53,6 +54,39 @@ class Programs(NodeCase):
         self.assertGreater(second, first)
         self.assertEqual(self.client.ask("DELETE", PROGRAMS + "%d/" % second).status, 204)
         self.assertGreater(self.create().json["id"], second)
+
+    def test_wait_all_answers_when_every_partition_has_the_definition(self):
+        started = time.monotonic()
+        made = self.client.post(PROGRAMS + "?wait=all", dict(LIFE, name="W"), headers={"Idempotency-Key": "wait-all"})
+        program = self.check_json(made, 201)["id"]
+        for _ in range(40):  # customers of all partitions, which decide on what they have
+            self.account(program)
+        again = self.client.post(PROGRAMS + "?wait=all", dict(LIFE, name="W"), headers={"Idempotency-Key": "wait-all"})
+        self.assertEqual((again.status, again.body, self.replayed(again)), (201, made.body, True))
+        plain = self.client.post(PROGRAMS + "?wait=", dict(LIFE, name="W"), headers={"Idempotency-Key": "wait-all"})
+        self.assertEqual((plain.status, plain.body), (201, made.body))  # an empty value is none
+        one, tiers = PROGRAMS + "%d/?wait=all" % program, TIERS + "?wait=all"
+        self.assertEqual(self.check_json(self.client.ask("PUT", one, dict(LIFE, name="X")), 200)["name"], "X")
+        self.assertEqual(self.check_json(self.client.ask("PATCH", one, {"name": "Y"}), 200)["name"], "Y")
+        tier = self.check_json(self.client.post(tiers, {"program": program, "name": "Gold"}), 201)["id"]
+        one_tier = TIERS + "%d/?wait=all" % tier
+        self.assertEqual(self.check_json(self.client.ask("PATCH", one_tier, {"name": "Silver"}), 200)["name"], "Silver")
+        self.check_v(self.client.ask("PATCH", one_tier, {"name": ""}), "name")  # refused at once
+        self.assertEqual(self.client.ask("DELETE", one_tier).status, 204)
+        self.check_d(self.client.ask("DELETE", PROGRAMS + "4000000000/?wait=all"), 404)
+        self.assertLess(time.monotonic() - started, 8)  # one wait until the deadline alone would be 10 s
+
+    def test_wait_takes_no_other_value_and_then_writes_nothing(self):
+        program = self.create().json
+        for value in ("none", "ALL", "1", "all,all", "al"):
+            with self.subTest(value=value):
+                one = PROGRAMS + "%d/?wait=%s" % (program["id"], value)
+                self.check_v(self.client.post(PROGRAMS + "?wait=" + value, dict(LIFE, name="W")), "wait")
+                self.check_v(self.client.ask("PUT", one, dict(LIFE, name="W")), "wait")
+                self.check_v(self.client.ask("PATCH", one, {"name": "W"}), "wait")
+                self.check_v(self.client.ask("DELETE", one), "wait")
+                self.check_v(self.client.post(TIERS + "?wait=" + value, {"program": program["id"], "name": "W"}), "wait")
+        self.assertEqual(self.get(program["id"]), program)
 
     def test_missing_required_fields_are_all_named(self):
         self.check_v(self.client.post(PROGRAMS, {}), "name", "start_date", "end_date")
