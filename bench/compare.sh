@@ -139,7 +139,9 @@ measure_latency() {
         run earn-64 1 small --workload earn --connections 64 --label "earn, 64 connections"
     fi
     rate=$(calculate "int($(median earn-64 rate) / 2)")
+    run behind 1 small --workload earn --connections 64 --rate "$rate" --label "earn at $rate per second, right behind the load before"
     for round in $(seq "$rounds"); do
+        settle small
         say "latency at half the highest rate, round $round of $rounds"
         run half "$round" small --workload earn --connections 64 --rate "$rate" --label "earn at $rate per second"
         # The bytes that one sync carried: rows of an earn twice (log row and rows), times earns per flush of the disk.
@@ -153,6 +155,7 @@ measure_latency() {
     done
     row "p99 of earn at $rate/s, ms" half p99_ms "p99 of write + fdatasync, $(median sync bytes) bytes" \
         "$(median sync p99_ms)" 10 below
+    row "the same right behind a bulk load, ms" behind p99_ms "p99 of write + fdatasync" "$(median sync p99_ms)" ""
 }
 
 measure_millions() {
@@ -172,6 +175,7 @@ measure_millions() {
     local program=${node_program[large]}
     prepare large # a new token; the accounts belong to the program made before
     node_program[large]=$program
+    settle large
     for round in $(seq "$rounds"); do
         say "many accounts, round $round of $rounds"
         run earn-large "$round" large --workload earn --connections 64 --customers "$count" --label "earn, $count accounts"
@@ -230,6 +234,18 @@ wait_ready() {
         fi
         sleep 0.02
     done
+}
+
+# Waits until a node has merged what earlier parts left behind (it writes nothing for a second), for a minute at most.
+settle() {
+    local began=$SECONDS before now=0
+    until [ $((SECONDS - began)) -ge 60 ]; do
+        before=$now
+        now=$(awk '/^write_bytes/ { print $2 }' "/proc/${node_pid[$1]}/io")
+        [ $((now - before)) -gt 65536 ] || break
+        sleep 1
+    done
+    [ $((SECONDS - began)) -lt 3 ] || say "waited $((SECONDS - began)) s until the node had merged what it wrote before"
 }
 
 stop_node() {

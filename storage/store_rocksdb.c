@@ -69,15 +69,16 @@ typedef struct {
     size_t block_bytes;
     size_t memtable_bytes_max;
     memtable_t memtable;
+    int level0_files; /* as many are gathered before they are merged into the next level */
 } family_settings_t;
 
 static const family_settings_t families[FAMILY__COUNT] = {
-    [FAMILY_STATE] = {"state", true, false, 4096, (size_t)64 << 20, MEMTABLE_SKIP_LIST},
-    [FAMILY_ENTRY] = {"entry", false, true, 16384, (size_t)32 << 20, MEMTABLE_SKIP_LIST},
-    [FAMILY_KEY] = {"key", true, false, 4096, (size_t)64 << 20, MEMTABLE_BUCKETS},
-    [FAMILY_OUTBOX] = {"outbox", false, false, 4096, (size_t)16 << 20, MEMTABLE_SKIP_LIST},
-    [FAMILY_META] = {"meta", false, false, 4096, (size_t)4 << 20, MEMTABLE_SKIP_LIST},
-    [FAMILY_LOG] = {"log", false, true, 16384, (size_t)32 << 20, MEMTABLE_ARRAY},
+    [FAMILY_STATE] = {"state", true, false, 4096, (size_t)64 << 20, MEMTABLE_SKIP_LIST, 4},
+    [FAMILY_ENTRY] = {"entry", false, true, 16384, (size_t)32 << 20, MEMTABLE_SKIP_LIST, 16},
+    [FAMILY_KEY] = {"key", true, false, 4096, (size_t)64 << 20, MEMTABLE_BUCKETS, 8},
+    [FAMILY_OUTBOX] = {"outbox", false, false, 4096, (size_t)16 << 20, MEMTABLE_SKIP_LIST, 4},
+    [FAMILY_META] = {"meta", false, false, 4096, (size_t)4 << 20, MEMTABLE_SKIP_LIST, 4},
+    [FAMILY_LOG] = {"log", false, true, 16384, (size_t)32 << 20, MEMTABLE_ARRAY, 24},
 };
 
 static const store_ops_t ops;
@@ -272,6 +273,11 @@ static void set_family(rocksdb_options_t *options, const family_settings_t *fami
     rocksdb_options_set_write_buffer_size(options, memtable_bytes < family->memtable_bytes_max
                                                        ? memtable_bytes
                                                        : family->memtable_bytes_max);
+    /* A merge rewrites the whole next level: each file spans all partitions. The more files it takes at once, the less
+     * often; rows that are looked up one by one pay with a filter per file. */
+    rocksdb_options_set_level0_file_num_compaction_trigger(options, family->level0_files);
+    rocksdb_options_set_level0_slowdown_writes_trigger(options, 20 + 2 * family->level0_files);
+    rocksdb_options_set_level0_stop_writes_trigger(options, 36 + 3 * family->level0_files);
     if (family->random_reads) {
         /* Most keys asked for are new: the filter saves the search through the memtable's skip list. */
         rocksdb_options_set_memtable_prefix_bloom_size_ratio(options, 0.02);

@@ -38,22 +38,31 @@ for package in $wanted; do
 done
 [ -n "$missing" ] || exit 0
 
+by_hand="apt-get update; apt-get install --no-install-recommends$missing"
 root=""
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null 2>&1; then
         echo "These packages are missing; install them as root, then try again:" >&2
-        echo "    apt-get install$missing" >&2
+        echo "    $by_hand" >&2
         exit 1
     fi
     root="sudo"
 fi
 echo "Installing:$missing"
-export DEBIAN_FRONTEND=noninteractive
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
-# shellcheck disable=SC2086 # lists of names
-if ! { $root apt-get -qq update && $root apt-get -qq install -y --no-install-recommends $missing; } >"$log" 2>&1; then
+
+# One sudo for all, which keeps no environment: the variable is set behind it. Another apt at work (a fresh machine
+# updates itself) is waited for. An update that failed may have been about a source that none of these packages needs,
+# so the install decides.
+# shellcheck disable=SC2086 # a list of names
+if ! $root sh -c '
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "$@"
+    ' sh $missing </dev/null >"$log" 2>&1; then
     cat "$log" >&2
-    echo "The packages could not be installed; the lines above say why." >&2
+    echo "The packages could not be installed; the lines above say why. As root, by hand:" >&2
+    echo "    $by_hand" >&2
     exit 1
 fi
