@@ -1,4 +1,4 @@
-/* lots.c - open lots of an account in burn order: 64 in the account's row, the rest in rows of their own
+/* lots.c - open lots of an account in burn order: the first 8 in the account's row, the rest in rows of their own
  *
  * Every lot in the row comes before every lot in the rows behind it, so burning reads the account's row alone until its
  * lots are used up. Order is FEFO (R-3.8): expiry, never last; then activation; then lot.
@@ -42,7 +42,8 @@ static void overflow_delete(partition_t *self, const account_t *account, const l
 
 /* The first lots of the rows behind, committed and of this round together. */
 typedef struct {
-    lot_t lots[ACCOUNT_LOTS_INLINE * 2];
+    uint64_t only; /* lots of this entry, 0: of all */
+    lot_t lots[ACCOUNT_LOTS_INLINE];
     uint32_t count;
     bool failed;
 } gathering_t;
@@ -57,6 +58,8 @@ static void gather_one(void *state, const row_write_t *write)
         gathering->failed = true;
         return;
     }
+    if (gathering->only != 0 && lot.id != gathering->only)
+        return;
     uint32_t at = gathering->count;
     while (at > 0 && lot_compare(&lot, &gathering->lots[at - 1]) < 0)
         at--;
@@ -69,18 +72,22 @@ static void gather_one(void *state, const row_write_t *write)
     gathering->count = last + 1;
 }
 
-static errcode_t gather(partition_t *self, const account_t *account, gathering_t *out, err_t *err)
+/* `after`, when given, comes before all of them in burn order: spares the search the rows that were used up before it. */
+static errcode_t gather(partition_t *self, const account_t *account, uint64_t only,
+                        const lot_t *after, gathering_t *out, err_t *err)
 {
-    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX], lower[BATCH_KEY_BYTES_MAX];
     size_t prefix_bytes = key_lots_of(prefix, self->config.number, account->id);
     size_t upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
-    uint32_t read = 0;
+    size_t lower_bytes = after != NULL ? key_lot(lower, self->config.number, account->id, after)
+                                       : key_lots_of(lower, self->config.number, account->id);
 
+    out->only = only;
     out->count = 0;
     out->failed = false;
-    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_STATE, prefix,
-                                              prefix_bytes, upper, upper_bytes);
-    for (store_cursor_first(cursor); store_cursor_valid(cursor) && read < ACCOUNT_LOTS_INLINE;
+    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_STATE, lower,
+                                              lower_bytes, upper, upper_bytes);
+    for (store_cursor_first(cursor); store_cursor_valid(cursor) && out->count < ACCOUNT_LOTS_INLINE;
          store_cursor_next(cursor)) {
         row_write_t write = {.family = FAMILY_STATE}, newer;
         write.key = store_cursor_key(cursor, &write.key_bytes);
@@ -88,7 +95,6 @@ static errcode_t gather(partition_t *self, const account_t *account, gathering_t
         if (partition_decided(self, FAMILY_STATE, write.key, write.key_bytes, &newer))
             continue; /* written or deleted in this round: comes with the overlay */
         gather_one(out, &write);
-        read++;
     }
     errcode_t rc = store_cursor_error(cursor, err);
     store_cursor_destroy(&cursor);
@@ -102,12 +108,12 @@ static errcode_t gather(partition_t *self, const account_t *account, gathering_t
 }
 
 /* Moves the next lots from the rows behind into the account's row, which has none left. */
-static errcode_t refill(partition_t *self, account_t *account, err_t *err)
+static errcode_t refill(partition_t *self, account_t *account, const lot_t *after, err_t *err)
 {
     gathering_t gathering;
 
     INVARIANT(account->lot_count == 0);
-    errcode_t rc = gather(self, account, &gathering, err);
+    errcode_t rc = gather(self, account, 0, after, &gathering, err);
     if (rc != ERR_NONE)
         return rc;
     if (gathering.count == 0 || gathering.count > account->overflow_lots)
@@ -126,7 +132,7 @@ errcode_t lots_add(partition_t *self, account_t *account, const lot_t *lot, err_
 {
     INVARIANT(lot->active > 0);
     if (account->lot_count == 0 && account->overflow_lots > 0) {
-        errcode_t rc = refill(self, account, err);
+        errcode_t rc = refill(self, account, NULL, err);
         if (rc != ERR_NONE)
             return rc;
     }
@@ -163,6 +169,8 @@ static void allocate(partition_t *self, const lot_t *lot, points_t points, uint3
 static errcode_t take(partition_t *self, account_t *account, points_t left, uint32_t *count,
                       err_t *err)
 {
+    lot_t last = {0};
+
     while (left > 0) {
         uint32_t used = 0;
         for (; left > 0 && used < account->lot_count; used++) {
@@ -179,13 +187,15 @@ static errcode_t take(partition_t *self, account_t *account, points_t left, uint
             if (lot->active > 0)
                 break;
         }
+        if (used > 0)
+            last = account->lots[used - 1];
         memmove(account->lots, account->lots + used,
                 (account->lot_count - used) * sizeof *account->lots);
         account->lot_count -= used;
         if (left > 0) {
             errcode_t rc =
                 account->overflow_lots > 0
-                    ? refill(self, account, err)
+                    ? refill(self, account, last.id != 0 ? &last : NULL, err)
                     : err_set(err, ERR_CORRUPT, "account %llu: its lots hold less than its balance",
                               (unsigned long long)account->id);
             if (rc != ERR_NONE)
@@ -199,6 +209,38 @@ errcode_t lots_take(partition_t *self, account_t *account, points_t n, uint32_t 
 {
     *count = 0;
     return take(self, account, n, count, err);
+}
+
+/* What stands of `first` in the rows behind goes next; *left is what it did not cover. */
+static errcode_t take_from_behind(partition_t *self, account_t *account, uint64_t first,
+                                  points_t *left, uint32_t *count, err_t *err)
+{
+    gathering_t gathering;
+
+    do {
+        errcode_t rc = gather(self, account, first, NULL, &gathering, err);
+        if (rc != ERR_NONE)
+            return rc;
+        for (uint32_t i = 0; i<gathering.count && * left> 0; i++) {
+            lot_t *lot = &gathering.lots[i];
+            points_t part = lot->active < *left ? lot->active : *left;
+            if (*count == ENTRY_ALLOCATIONS_MAX)
+                return err_set(
+                    err, ERR_OUT_OF_RANGE,
+                    "this takes points from more than %d lots; take them in smaller parts",
+                    ENTRY_ALLOCATIONS_MAX);
+            allocate(self, lot, part, count);
+            *left -= part;
+            lot->active -= part;
+            if (lot->active > 0) {
+                overflow_put(self, account, lot);
+            } else {
+                overflow_delete(self, account, lot);
+                account->overflow_lots--;
+            }
+        }
+    } while (*left > 0 && gathering.count > 0 && account->overflow_lots > 0);
+    return ERR_NONE;
 }
 
 errcode_t lots_take_from(partition_t *self, account_t *account, uint64_t first, points_t n,
@@ -221,6 +263,11 @@ errcode_t lots_take_from(partition_t *self, account_t *account, uint64_t first, 
             break;
         memmove(lot, lot + 1, (account->lot_count - i - 1) * sizeof *lot);
         account->lot_count--;
+    }
+    if (left > 0 && account->overflow_lots > 0) {
+        errcode_t rc = take_from_behind(self, account, first, &left, count, err);
+        if (rc != ERR_NONE)
+            return rc;
     }
     return take(self, account, left, count, err);
 }

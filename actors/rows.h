@@ -2,10 +2,10 @@
  *
  * Contract   Keys are built only here. All start with the partition (u16 big endian), so a partition is one range
  *            per family. Values are msgpack arrays that start with a version.
- *              state   p 'A' customer program     account (with up to 64 open lots)
+ *              state   p 'A' customer program     account (with up to 8 open lots)
  *                      p 'I' account-id           customer, program
  *                      p 'Z' account-id           a deleted account whose customer enrolled again
- *                      p 'L' account-id order     one open lot from the 65th on, in burn order
+ *                      p 'L' account-id order     one open lot from the 9th on, in burn order
  *                      p 'T' transfer-id          transfer on its way
  *                      p 'N' src / p 'O' dst      pair of partitions, receiving / sending side
  *                      p 'C' program type day     count and sum of entries
@@ -29,7 +29,8 @@
 #include "protocol/command.h"
 #include "storage/store.h"
 
-#define ACCOUNT_LOTS_INLINE    64
+/* Every change of an account writes its row twice (row and record), so the row stays small. */
+#define ACCOUNT_LOTS_INLINE    8
 #define ACCOUNT_RECENT_ENTRIES 32
 #define ENTRY_ALLOCATIONS_MAX  2048
 

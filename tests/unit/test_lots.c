@@ -112,7 +112,7 @@ Test(lots, R_3_8_equal_expiries_go_by_activation_then_by_lot)
     cr_assert_eq(partition->allocations[3].lot, 2);
 }
 
-Test(lots, beyond_64_stand_in_rows_of_their_own_and_keep_the_order)
+Test(lots, beyond_the_first_8_stand_in_rows_of_their_own_and_keep_the_order)
 {
     /* Added from the last to expire to the first, so that every one pushes another out of the account's row. */
     for (uint64_t i = 0; i < 200; i++)
@@ -188,6 +188,28 @@ Test(lots, of_one_entry_go_first_when_it_is_taken_back)
     cr_assert_eq(left_of(3), 100);
 }
 
+Test(lots, of_one_entry_go_first_also_when_they_stand_behind_the_row)
+{
+    uint32_t count = 0;
+
+    for (uint64_t i = 0; i < 60; i++)
+        add(1 + i, 10, (int64_t)i, 0);
+    cr_assert_eq(lots_take_from(partition, &account, 30, 4, &count, NULL), ERR_NONE);
+    cr_assert_eq(count, 1);
+    cr_assert_eq(partition->allocations[0].lot, 30);
+    commit();
+    cr_assert_eq(lots_take_from(partition, &account, 30, 16, &count, NULL), ERR_NONE);
+    cr_assert_eq(count, 2);
+    cr_assert_eq(partition->allocations[0].lot, 30);
+    cr_assert_eq(partition->allocations[0].points, 6);
+    cr_assert_eq(partition->allocations[1].lot, 1);
+    cr_assert_eq(partition->allocations[1].points, 10);
+    cr_assert_eq(account.lot_count + account.overflow_lots, 58);
+    commit();
+    cr_assert_eq(take(580), 58); /* all that is left, and none of it twice */
+    cr_assert_eq(account.lot_count + account.overflow_lots, 0);
+}
+
 Test(lots, get_back_what_was_taken_and_never_more_than_they_held)
 {
     points_t given = 0;
@@ -222,12 +244,12 @@ Test(lots, get_back_points_in_a_row_of_their_own_too)
     behind.activated_us = 95;
     cr_assert_eq(lots_give_back(partition, &account, &behind, &given, NULL), ERR_NONE);
     cr_assert_eq(given, 4);
-    cr_assert_eq(account.overflow_lots, 37);
+    cr_assert_eq(account.overflow_lots, 101 - ACCOUNT_LOTS_INLINE);
     cr_assert_eq(lots_give_back(partition, &account, &behind, &given, NULL), ERR_NONE);
     cr_assert_eq(given, 4);
     cr_assert_eq(lots_give_back(partition, &account, &behind, &given, NULL), ERR_NONE);
     cr_assert_eq(given, 2);
-    cr_assert_eq(account.overflow_lots, 37);
+    cr_assert_eq(account.overflow_lots, 101 - ACCOUNT_LOTS_INLINE);
 }
 
 /* ---- against a plain array ---- */
