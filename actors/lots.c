@@ -30,14 +30,14 @@ static void overflow_put(partition_t *self, const account_t *account, const lot_
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_reset(&self->value);
     lot_encode(lot, &self->value);
-    partition_put(self, FAMILY_STATE, key, key_lot(key, self->config.number, account->id, lot),
+    partition_put(self, FAMILY_LOT, key, key_lot(key, self->config.number, account->id, lot),
                   &self->value);
 }
 
 static void overflow_delete(partition_t *self, const account_t *account, const lot_t *lot)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
-    partition_delete(self, FAMILY_STATE, key, key_lot(key, self->config.number, account->id, lot));
+    partition_delete(self, FAMILY_LOT, key, key_lot(key, self->config.number, account->id, lot));
 }
 
 /* The first lots of the rows behind, committed and of this round together. */
@@ -76,23 +76,22 @@ static void gather_one(void *state, const row_write_t *write)
 static errcode_t gather(partition_t *self, const account_t *account, uint64_t only,
                         const lot_t *after, gathering_t *out, err_t *err)
 {
-    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX], lower[BATCH_KEY_BYTES_MAX];
+    uint8_t prefix[BATCH_KEY_BYTES_MAX], lower[BATCH_KEY_BYTES_MAX];
     size_t prefix_bytes = key_lots_of(prefix, self->config.number, account->id);
-    size_t upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
     size_t lower_bytes = after != NULL ? key_lot(lower, self->config.number, account->id, after)
                                        : key_lots_of(lower, self->config.number, account->id);
 
     out->only = only;
     out->count = 0;
     out->failed = false;
-    store_cursor_t *cursor = store_cursor_new(self->config.store, NULL, FAMILY_STATE, lower,
-                                              lower_bytes, upper, upper_bytes);
+    store_cursor_t *cursor = store_cursor_new_within(self->config.store, NULL, FAMILY_LOT, prefix,
+                                                     prefix_bytes, lower, lower_bytes);
     for (store_cursor_first(cursor); store_cursor_valid(cursor) && out->count < ACCOUNT_LOTS_INLINE;
          store_cursor_next(cursor)) {
-        row_write_t write = {.family = FAMILY_STATE}, newer;
+        row_write_t write = {.family = FAMILY_LOT}, newer;
         write.key = store_cursor_key(cursor, &write.key_bytes);
         write.value = store_cursor_value(cursor, &write.value_bytes);
-        if (partition_decided(self, FAMILY_STATE, write.key, write.key_bytes, &newer))
+        if (partition_decided(self, FAMILY_LOT, write.key, write.key_bytes, &newer))
             continue; /* written or deleted in this round: comes with the overlay */
         gather_one(out, &write);
     }
@@ -100,7 +99,7 @@ static errcode_t gather(partition_t *self, const account_t *account, uint64_t on
     store_cursor_destroy(&cursor);
     if (rc != ERR_NONE)
         return rc;
-    partition_decided_each(self, FAMILY_STATE, prefix, prefix_bytes, gather_one, out);
+    partition_decided_each(self, FAMILY_LOT, prefix, prefix_bytes, gather_one, out);
     if (out->failed)
         return err_set(err, ERR_CORRUPT, "a lot of account %llu cannot be read",
                        (unsigned long long)account->id);
@@ -300,7 +299,7 @@ errcode_t lots_give_back(partition_t *self, account_t *account, const allocation
     if (account->overflow_lots > 0) {
         lot_t open;
         buffer_reset(&self->value);
-        errcode_t rc = partition_get(self, FAMILY_STATE, key,
+        errcode_t rc = partition_get(self, FAMILY_LOT, key,
                                      key_lot(key, self->config.number, account->id, &lot),
                                      &self->value, &found, err);
         if (rc == ERR_NONE && found)

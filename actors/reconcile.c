@@ -199,8 +199,8 @@ static errcode_t walk_forward(reconciler_t *self, const account_t *account, size
 
 static errcode_t sum_lots(reconciler_t *self, const account_t *account, finding_t *out, err_t *err)
 {
-    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
-    size_t prefix_bytes, upper_bytes;
+    uint8_t prefix[BATCH_KEY_BYTES_MAX];
+    size_t prefix_bytes;
     uint64_t overflow = 0;
 
     for (uint32_t i = 0; i < account->lot_count; i++) {
@@ -218,10 +218,9 @@ static errcode_t sum_lots(reconciler_t *self, const account_t *account, finding_
     if (account->overflow_lots == 0)
         return ERR_NONE;
     prefix_bytes = key_lots_of(prefix, self->partition, account->id);
-    upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
     store_cursor_destroy(&self->lots);
-    self->lots = store_cursor_new(self->store, self->snapshot, FAMILY_STATE, prefix, prefix_bytes,
-                                  upper, upper_bytes);
+    self->lots = store_cursor_new_within(self->store, self->snapshot, FAMILY_LOT, prefix,
+                                         prefix_bytes, prefix, prefix_bytes);
     for (store_cursor_first(self->lots); store_cursor_valid(self->lots);
          store_cursor_next(self->lots)) {
         size_t n;

@@ -5,7 +5,6 @@
  *              state   p 'A' customer program     account (with up to 8 open lots)
  *                      p 'I' account-id           customer, program
  *                      p 'Z' account-id           a deleted account whose customer enrolled again
- *                      p 'L' account-id order     one open lot from the 9th on, in burn order
  *                      p 'T' transfer-id          transfer on its way
  *                      p 'N' src / p 'O' dst      pair of partitions, receiving / sending side
  *                      p 'C' program type day     count and sum of entries
@@ -17,6 +16,7 @@
  *              key     p 'K' customer op hash     idempotency key -> answer
  *                      p 'R' account-id op hash   reference -> answer
  *              outbox  p dst n                    message
+ *              lot     p account-id order         one open lot from the 9th on, in burn order
  *              meta    'X' version                content of a definition change (node-wide)
  * Threads    Pure.
  * Ownership  Decoded text is borrowed from the value's bytes.
@@ -96,7 +96,7 @@ typedef struct {
     uint64_t entries;       /* count, deleted ones too */
     uint64_t last_entry;    /* id; 0 = none */
     uint8_t chain[32];      /* h_n over all postings */
-    uint64_t overflow_lots; /* rows under 'L' */
+    uint64_t overflow_lots; /* in rows of their own */
     uint32_t recent_count;
     uint64_t recent[ACCOUNT_RECENT_ENTRIES]; /* newest first */
     uint32_t lot_count;
@@ -174,7 +174,7 @@ typedef struct {
 void counter_encode(const counter_t *self, buffer_t *out);
 errcode_t counter_decode(counter_t *self, const void *bytes, size_t n, err_t *err);
 
-/* Value of an 'L' row. */
+/* Value of a row of the family lot. */
 void lot_encode(const lot_t *self, buffer_t *out);
 errcode_t lot_decode(lot_t *self, const void *bytes, size_t n, err_t *err);
 

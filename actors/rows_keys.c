@@ -92,7 +92,6 @@ size_t key_lot(uint8_t *out, uint16_t partition, uint64_t account, const lot_t *
 {
     writer_t key = key_of(out, partition);
 
-    put_tag(&key, 'L');
     put_u64(&key, account);
     put_instant(&key, lot->expires_us == 0 ? INT64_MAX : lot->expires_us);
     put_instant(&key, lot->activated_us);
@@ -105,7 +104,6 @@ size_t key_lots_of(uint8_t *out, uint16_t partition, uint64_t account)
 {
     writer_t key = key_of(out, partition);
 
-    put_tag(&key, 'L');
     put_u64(&key, account);
     return key.n;
 }

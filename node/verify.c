@@ -294,11 +294,10 @@ static errcode_t prove_accounts(verify_t *self, char tag, err_t *err)
     return rc;
 }
 
-static errcode_t count_tag(verify_t *self, char tag, uint64_t *count, err_t *err)
+static errcode_t count_rows(verify_t *self, family_t family, const uint8_t *prefix,
+                            size_t prefix_bytes, uint64_t *count, err_t *err)
 {
-    uint8_t prefix[BATCH_KEY_BYTES_MAX];
-    store_cursor_t *cursor =
-        verify_cursor(self, FAMILY_STATE, prefix, key_tag(prefix, self->partition, tag));
+    store_cursor_t *cursor = verify_cursor(self, family, prefix, prefix_bytes);
     errcode_t rc;
 
     *count = 0;
@@ -311,8 +310,10 @@ static errcode_t count_tag(verify_t *self, char tag, uint64_t *count, err_t *err
 
 static errcode_t count_places(verify_t *self, err_t *err)
 {
+    uint8_t prefix[BATCH_KEY_BYTES_MAX];
     uint64_t count;
-    errcode_t rc = count_tag(self, 'I', &count, err);
+    errcode_t rc =
+        count_rows(self, FAMILY_STATE, prefix, key_tag(prefix, self->partition, 'I'), &count, err);
 
     if (rc == ERR_NONE && count != self->part_rows)
         verify_wrong(self, "partition %u has %" PRIu64 " account ids and %" PRIu64 " accounts",
@@ -322,8 +323,10 @@ static errcode_t count_places(verify_t *self, err_t *err)
 
 static errcode_t count_lots(verify_t *self, err_t *err)
 {
+    uint8_t prefix[BATCH_KEY_BYTES_MAX];
     uint64_t count;
-    errcode_t rc = count_tag(self, 'L', &count, err);
+    errcode_t rc =
+        count_rows(self, FAMILY_LOT, prefix, key_partition(prefix, self->partition), &count, err);
 
     if (rc == ERR_NONE && count != self->part_overflow)
         verify_wrong(self,

@@ -14,12 +14,13 @@
 #include "protocol/buffer.h"
 
 typedef enum {
-    FAMILY_STATE,  /* accounts, lots, transfers, pairs, counters, sessions */
+    FAMILY_STATE,  /* accounts, transfers, pairs, counters, sessions */
     FAMILY_ENTRY,  /* ledger entries, append-only */
     FAMILY_KEY,    /* idempotency keys and references, kept for ever */
     FAMILY_OUTBOX, /* messages not yet acknowledged */
     FAMILY_META,   /* birth, positions, definitions' content */
     FAMILY_LOG,    /* the records themselves (embedded journal) */
+    FAMILY_LOT,    /* open lots that an account's row has no room for */
     FAMILY__COUNT
 } family_t;
 

@@ -176,8 +176,33 @@ store_cursor_t *store_cursor_new(store_t *self, const store_snapshot_t *snapshot
     INVARIANT(snapshot == NULL || snapshot->store == self);
     INVARIANT(lower_bytes <= BATCH_KEY_BYTES_MAX);
     INVARIANT(upper_bytes <= BATCH_KEY_BYTES_MAX);
-    cursor = self->ops->cursor_new(self, snapshot, family, lower, lower_bytes, upper, upper_bytes);
+    cursor =
+        self->ops->cursor_new(self, snapshot, family, lower, lower_bytes, upper, upper_bytes, 0);
     cursor->valid = false;
+    return cursor;
+}
+
+store_cursor_t *store_cursor_new_within(store_t *self, const store_snapshot_t *snapshot,
+                                        family_t family, const void *prefix, size_t prefix_bytes,
+                                        const void *from, size_t from_bytes)
+{
+    uint8_t upper[BATCH_KEY_BYTES_MAX];
+    size_t upper_bytes = prefix_bytes;
+    store_cursor_t *cursor;
+
+    INVARIANT((unsigned)family < FAMILY__COUNT);
+    INVARIANT(snapshot == NULL || snapshot->store == self);
+    INVARIANT(prefix_bytes > 0 && prefix_bytes <= from_bytes && from_bytes <= BATCH_KEY_BYTES_MAX);
+    INVARIANT(memcmp(prefix, from, prefix_bytes) == 0);
+    memcpy(upper, prefix, prefix_bytes);
+    while (upper_bytes > 0 && upper[upper_bytes - 1] == 0xff)
+        upper_bytes--;
+    if (upper_bytes > 0)
+        upper[upper_bytes - 1]++;
+    cursor = self->ops->cursor_new(self, snapshot, family, from, from_bytes, upper, upper_bytes,
+                                   prefix_bytes);
+    cursor->valid = false;
+    cursor->forward_only = true;
     return cursor;
 }
 
@@ -208,6 +233,7 @@ void store_cursor_first(store_cursor_t *self)
 
 void store_cursor_last(store_cursor_t *self)
 {
+    INVARIANT(!self->forward_only);
     if (self->upper_bytes > 0)
         self->ops->seek_before(self, self->upper, self->upper_bytes);
     else
@@ -226,6 +252,7 @@ void store_cursor_seek(store_cursor_t *self, const void *key, size_t key_bytes)
 
 void store_cursor_seek_before(store_cursor_t *self, const void *key, size_t key_bytes)
 {
+    INVARIANT(!self->forward_only);
     if (inside_upper(self, key, key_bytes))
         self->ops->seek_before(self, key, key_bytes);
     else
@@ -247,6 +274,7 @@ void store_cursor_next(store_cursor_t *self)
 
 void store_cursor_prev(store_cursor_t *self)
 {
+    INVARIANT(!self->forward_only);
     INVARIANT(self->valid);
     self->ops->prev(self);
     self->valid = self->valid && inside_lower(self, NULL, 0);

@@ -61,6 +61,11 @@ void store_snapshot_destroy(store_t *self, store_snapshot_t **snapshot_p);
 store_cursor_t *store_cursor_new(store_t *self, const store_snapshot_t *snapshot, family_t family,
                                  const void *lower, size_t lower_bytes, const void *upper,
                                  size_t upper_bytes);
+/* Keys from `from` on that begin with `prefix`. Goes forward only (first, seek, next), which makes it cheap in families
+ * whose rows stand in buckets while they are in memory. */
+store_cursor_t *store_cursor_new_within(store_t *self, const store_snapshot_t *snapshot,
+                                        family_t family, const void *prefix, size_t prefix_bytes,
+                                        const void *from, size_t from_bytes);
 void store_cursor_destroy(store_cursor_t **self_p);
 void store_cursor_first(store_cursor_t *self);
 void store_cursor_last(store_cursor_t *self);

@@ -192,11 +192,12 @@ static void memory_snapshot_destroy(store_t *base, store_snapshot_t *snapshot)
 
 static store_cursor_t *memory_cursor_new(store_t *base, const store_snapshot_t *snapshot,
                                          family_t family, const void *lower, size_t lower_bytes,
-                                         const void *upper, size_t upper_bytes)
+                                         const void *upper, size_t upper_bytes, size_t prefix_bytes)
 {
     memory_store_t *self = (memory_store_t *)base;
     memory_cursor_t *cursor = memory_zalloc(sizeof *cursor);
 
+    (void)prefix_bytes; /* a tree: every order costs the same */
     store_cursor_init(&cursor->base, &cursor_ops, lower, lower_bytes, upper, upper_bytes);
     locked(self);
     cursor->root =

@@ -22,7 +22,7 @@ typedef struct {
     void (*snapshot_destroy)(store_t *self, store_snapshot_t *snapshot);
     store_cursor_t *(*cursor_new)(store_t *self, const store_snapshot_t *snapshot, family_t family,
                                   const void *lower, size_t lower_bytes, const void *upper,
-                                  size_t upper_bytes);
+                                  size_t upper_bytes, size_t prefix_bytes);
     errcode_t (*checkpoint)(store_t *self, const char *directory, err_t *err);
     errcode_t (*flush)(store_t *self, err_t *err);
     void (*compact)(store_t *self);
@@ -58,6 +58,7 @@ typedef struct {
 struct store_cursor {
     const store_cursor_ops_t *ops;
     bool valid;
+    bool forward_only;
     size_t lower_bytes, upper_bytes;
     uint8_t lower[BATCH_KEY_BYTES_MAX];
     uint8_t upper[BATCH_KEY_BYTES_MAX]; /* upper_bytes 0: no bound */

@@ -57,7 +57,7 @@ typedef struct {
 } rocksdb_cursor_t;
 
 /* The skip list of a large memtable costs a cache miss per level, a third of an earn's processor time. Keys are looked up
- * whole and hardly ever scanned: buckets by customer. The log is written and, while it is in memory, read only by a tool:
+ * whole and hardly ever scanned: buckets by customer; lots are read an account at a time: buckets by account. The log is written and, while it is in memory, read only by a tool:
  * an array. */
 typedef enum { MEMTABLE_SKIP_LIST, MEMTABLE_BUCKETS, MEMTABLE_ARRAY } memtable_t;
 
@@ -70,29 +70,31 @@ typedef struct {
     size_t memtable_bytes_max;
     memtable_t memtable;
     int level0_files; /* as many are gathered before they are merged into the next level */
+    size_t
+        bucket_key_bytes; /* rows that agree in as many first bytes of their keys share a bucket */
 } family_settings_t;
 
 static const family_settings_t families[FAMILY__COUNT] = {
     [FAMILY_STATE] = {"state", true, false, 4096, (size_t)64 << 20, MEMTABLE_SKIP_LIST, 4},
     [FAMILY_ENTRY] = {"entry", false, true, 16384, (size_t)32 << 20, MEMTABLE_SKIP_LIST, 16},
-    [FAMILY_KEY] = {"key", true, false, 4096, (size_t)64 << 20, MEMTABLE_BUCKETS, 8},
+    [FAMILY_KEY] = {"key", true, false, 4096, (size_t)64 << 20, MEMTABLE_BUCKETS, 8, 20},
     [FAMILY_OUTBOX] = {"outbox", false, false, 4096, (size_t)16 << 20, MEMTABLE_SKIP_LIST, 4},
     [FAMILY_META] = {"meta", false, false, 4096, (size_t)4 << 20, MEMTABLE_SKIP_LIST, 4},
     [FAMILY_LOG] = {"log", false, true, 16384, (size_t)32 << 20, MEMTABLE_ARRAY, 24},
+    [FAMILY_LOT] = {"lot", false, true, 4096, (size_t)32 << 20, MEMTABLE_BUCKETS, 8, 10},
 };
 
 static const store_ops_t ops;
 static const store_cursor_ops_t cursor_ops;
 
 static void set_database(rocksdb_options_t *options, const store_config_t *config);
-/* Keys begin with partition, tag, customer and operation (actors/rows.h): the buckets' key. */
-#define BUCKET_PREFIX_BYTES 20
-#define BUCKETS             100000
+#define BUCKETS 100000
 
 static char *prefix_transform(void *state, const char *key, size_t bytes, size_t *prefix_bytes)
 {
-    (void)state;
-    *prefix_bytes = bytes < BUCKET_PREFIX_BYTES ? bytes : BUCKET_PREFIX_BYTES;
+    const family_settings_t *family = state;
+
+    *prefix_bytes = bytes < family->bucket_key_bytes ? bytes : family->bucket_key_bytes;
     return (char *)(uintptr_t)key; /* lent, as the interface has it */
 }
 
@@ -114,8 +116,8 @@ static unsigned char prefix_in_range(void *state, const char *prefix, size_t byt
 
 static const char *prefix_name(void *state)
 {
-    (void)state;
-    return "fealty.customer";
+    return ((const family_settings_t *)state)->bucket_key_bytes == 10 ? "fealty.account"
+                                                                      : "fealty.customer";
 }
 
 static void prefix_destroy(void *state)
@@ -123,16 +125,17 @@ static void prefix_destroy(void *state)
     (void)state;
 }
 
-static void set_memtable(rocksdb_options_t *options, memtable_t memtable)
+static void set_memtable(rocksdb_options_t *options, const family_settings_t *family)
 {
-    if (memtable == MEMTABLE_ARRAY)
+    if (family->memtable == MEMTABLE_ARRAY)
         rocksdb_options_set_memtable_vector_rep(options);
-    if (memtable != MEMTABLE_BUCKETS)
+    if (family->memtable != MEMTABLE_BUCKETS)
         return;
-    /* Iterators lie across prefixes unless they ask for total order, which every cursor does. */
+    /* Iterators lie across prefixes unless they ask for total order: every cursor does that stays not within one. */
     rocksdb_options_set_prefix_extractor(
-        options, rocksdb_slicetransform_create(NULL, prefix_destroy, prefix_transform,
-                                               prefix_in_domain, prefix_in_range, prefix_name));
+        options,
+        rocksdb_slicetransform_create((void *)(uintptr_t)family, prefix_destroy, prefix_transform,
+                                      prefix_in_domain, prefix_in_range, prefix_name));
     rocksdb_options_set_hash_link_list_rep(options, BUCKETS);
 }
 
@@ -288,7 +291,7 @@ static void set_family(rocksdb_options_t *options, const family_settings_t *fami
     /* Who asks for an entry or a record has its number and finds it: a filter of the last level, by far the largest,
      * would only say yes. */
     rocksdb_options_set_optimize_filters_for_hits(options, family->asked_rows_exist);
-    set_memtable(options, family->memtable);
+    set_memtable(options, family);
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom_full(10));
     rocksdb_block_based_options_set_whole_key_filtering(table, 1);
@@ -408,14 +411,16 @@ static void rocks_snapshot_destroy(store_t *base, store_snapshot_t *snapshot)
 
 static store_cursor_t *rocks_cursor_new(store_t *base, const store_snapshot_t *snapshot,
                                         family_t family, const void *lower, size_t lower_bytes,
-                                        const void *upper, size_t upper_bytes)
+                                        const void *upper, size_t upper_bytes, size_t prefix_bytes)
 {
     rocksdb_store_t *self = (rocksdb_store_t *)base;
     rocksdb_cursor_t *cursor = memory_zalloc(sizeof *cursor);
 
     store_cursor_init(&cursor->base, &cursor_ops, lower, lower_bytes, upper, upper_bytes);
     cursor->options = rocksdb_readoptions_create();
-    rocksdb_readoptions_set_total_order_seek(cursor->options, 1);
+    rocksdb_readoptions_set_total_order_seek(cursor->options,
+                                             families[family].bucket_key_bytes == 0 ||
+                                                 prefix_bytes < families[family].bucket_key_bytes);
     if (snapshot != NULL)
         rocksdb_readoptions_set_snapshot(cursor->options,
                                          ((const rocksdb_view_t *)snapshot)->snapshot);

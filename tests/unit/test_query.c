@@ -638,7 +638,7 @@ Test(query, reconciles_lots_in_rows_of_their_own)
     account.overflow_lots = 1;
     books_save(&books, &account);
     lot_encode(&lot, &books.value);
-    books_put(&books, FAMILY_STATE, key, key_lot(key, PARTITION, account.id, &lot));
+    books_put(&books, FAMILY_LOT, key, key_lot(key, PARTITION, account.id, &lot));
     books_write(&books);
     cr_assert_eq(reconcile(&books, account.id).lots, 100);
     books_close(&books);

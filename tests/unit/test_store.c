@@ -460,6 +460,71 @@ Test(store_memory, a_cursor_stays_inside_its_bounds, .timeout = 60)
     store_destroy(&store);
 }
 
+/* ---- cursors within one prefix ---- */
+
+static void expect_lots(store_t *store, const char *prefix, const char *from, const char *expected)
+{
+    store_cursor_t *cursor = store_cursor_new_within(store, NULL, FAMILY_LOT, prefix,
+                                                     strlen(prefix), from, strlen(from));
+    char seen[256] = "";
+
+    for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
+        size_t n;
+        const uint8_t *key = store_cursor_key(cursor, &n);
+
+        strncat(seen, (const char *)key + strlen(prefix), n - strlen(prefix));
+        strcat(seen, " ");
+    }
+    cr_assert_eq(store_cursor_error(cursor, NULL), ERR_NONE);
+    cr_assert_str_eq(seen, expected);
+    store_cursor_destroy(&cursor);
+}
+
+/* Keys of a lot begin with ten bytes that name the account. */
+static void walk_within_prefixes(store_t *store)
+{
+    char key[32];
+
+    for (int account = 0; account < 300; account++)
+        for (int lot = 3; lot > 0; lot--) {
+            snprintf(key, sizeof key, "00account%d%d", account % 10, lot);
+            if (account < 10)
+                put(store, FAMILY_LOT, key, "x", false);
+            snprintf(key, sizeof key, "%010d%d", account, lot);
+            put(store, FAMILY_LOT, key, "x", false);
+        }
+    erase(store, FAMILY_LOT, "00account52");
+    expect_lots(store, "00account5", "00account5", "1 3 ");
+    expect_lots(store, "00account5", "00account52", "3 ");
+    expect_lots(store, "00account4", "00account4", "1 2 3 ");
+    expect_lots(store, "00accountx", "00accountx", "");
+    expect_lots(store, "00acco", "00account90",
+                "unt91 unt92 unt93 "); /* shorter than a bucket's key */
+    cr_assert_eq(store_flush(store, NULL), ERR_NONE);
+    put(store, FAMILY_LOT, "00account44", "x", false);
+    put(store, FAMILY_LOT, "00account40", "x", false);
+    expect_lots(store, "00account4", "00account4", "0 1 2 3 4 "); /* files and memory together */
+    expect_lots(store, "00account5", "00account5", "1 3 ");
+}
+
+Test(store, a_cursor_within_a_prefix_sees_its_rows_in_order, .timeout = 60)
+{
+    scratch_t scratch = scratch_new();
+    store_t *store = opened(scratch.path);
+
+    walk_within_prefixes(store);
+    store_destroy(&store);
+    scratch_remove(&scratch);
+}
+
+Test(store_memory, a_cursor_within_a_prefix_sees_its_rows_in_order, .timeout = 60)
+{
+    store_t *store = store_memory_new();
+
+    walk_within_prefixes(store);
+    store_destroy(&store);
+}
+
 Test(store, a_checkpoint_opens_as_a_store_of_its_own, .timeout = 60)
 {
     scratch_t scratch = scratch_new();

@@ -373,7 +373,7 @@ Test(verify, finds_a_lot_row_that_no_account_counts)
 
     buffer_init(&row, 1 << 16);
     lot_encode(&lot, &row);
-    write_row(store, FAMILY_STATE, key, key_lot(key, alice_partition, alice, &lot), &row);
+    write_row(store, FAMILY_LOT, key, key_lot(key, alice_partition, alice, &lot), &row);
     buffer_free(&row);
     store_destroy(&store);
     check_finds("lots in rows of their own");
