@@ -75,12 +75,12 @@ typedef struct {
 } family_settings_t;
 
 static const family_settings_t families[FAMILY__COUNT] = {
-    [FAMILY_STATE] = {"state", true, false, 4096, (size_t)64 << 20, MEMTABLE_SKIP_LIST, 4},
-    [FAMILY_ENTRY] = {"entry", false, true, 16384, (size_t)32 << 20, MEMTABLE_SKIP_LIST, 16},
+    [FAMILY_STATE] = {"state", true, false, 4096, (size_t)64 << 20, MEMTABLE_SKIP_LIST, 4, 0},
+    [FAMILY_ENTRY] = {"entry", false, true, 16384, (size_t)32 << 20, MEMTABLE_SKIP_LIST, 16, 0},
     [FAMILY_KEY] = {"key", true, false, 4096, (size_t)64 << 20, MEMTABLE_BUCKETS, 8, 20},
-    [FAMILY_OUTBOX] = {"outbox", false, false, 4096, (size_t)16 << 20, MEMTABLE_SKIP_LIST, 4},
-    [FAMILY_META] = {"meta", false, false, 4096, (size_t)4 << 20, MEMTABLE_SKIP_LIST, 4},
-    [FAMILY_LOG] = {"log", false, true, 16384, (size_t)32 << 20, MEMTABLE_ARRAY, 24},
+    [FAMILY_OUTBOX] = {"outbox", false, false, 4096, (size_t)16 << 20, MEMTABLE_SKIP_LIST, 4, 0},
+    [FAMILY_META] = {"meta", false, false, 4096, (size_t)4 << 20, MEMTABLE_SKIP_LIST, 4, 0},
+    [FAMILY_LOG] = {"log", false, true, 16384, (size_t)32 << 20, MEMTABLE_ARRAY, 24, 0},
     [FAMILY_LOT] = {"lot", false, true, 4096, (size_t)32 << 20, MEMTABLE_BUCKETS, 8, 10},
 };
 
