@@ -18,7 +18,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-pr
 ONLY_CLANG = $(if $(findstring clang,$(1)),-Wno-string-conversion)
 CFLAGS   ?= -O2 -g
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARNINGS) -pthread -I. $(CPPFLAGS)
-LIBS     := -lrocksdb -lczmq -lzmq -lcivetweb -lsodium -lmsgpackc -lm -pthread
+LIBS     := -lrdkafka -lrocksdb -lczmq -lzmq -lcivetweb -lsodium -lmsgpackc -lm -pthread
 
 FLAGS_release = $(CFLAGS)
 FLAGS_asan    = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all

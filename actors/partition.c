@@ -211,12 +211,19 @@ static reply_t *reply_slot(partition_t *self)
     return &self->now->replies[self->now->reply_count++];
 }
 
+/* The last record that was begun: what is decided rests on it and those before. */
+static uint32_t rests_on(const partition_t *self)
+{
+    return self->now->record_count > 0 ? self->now->record_count - 1 : 0;
+}
+
 static void reply_result(partition_t *self, request_t *request, const void *result, size_t n)
 {
     reply_t *reply = reply_slot(self);
     reply->request = request;
     reply->result_at = self->now->results.size;
     reply->result_bytes = n;
+    reply->record = rests_on(self);
     reply->err.code = ERR_NONE;
     buffer_append(&self->now->results, result, n);
     INVARIANT(!self->now->results.failed);
@@ -227,6 +234,7 @@ static void reply_error(partition_t *self, request_t *request, const err_t *err)
     reply_t *reply = reply_slot(self);
     reply->request = request;
     reply->result_bytes = 0;
+    reply->record = rests_on(self);
     reply->err = *err;
 }
 
@@ -391,6 +399,7 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     err_t err = {0};
 
     request_retain(request);
+    self->has_mail = true;
     self->now_us = wall_us > self->decided.now_us ? wall_us : self->decided.now_us;
     if (self->state != PARTITION_OWNER) {
         err_set(&err, self->state == PARTITION_HALTED ? ERR_HALTED : ERR_UNREACHABLE, "%s",
@@ -405,6 +414,10 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     }
     if (command_decode(&command, request->command, request->command_bytes, &err) != ERR_NONE) {
         reply_error(self, request, &err);
+        return;
+    }
+    if (command.kind == COMMAND_BARRIER) {
+        reply_result(self, request, NULL, 0);
         return;
     }
     metric_add(METRIC_COMMANDS, 1);

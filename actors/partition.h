@@ -31,6 +31,7 @@ typedef struct {
     catalogue_t *catalogue;
     row_cache_t *cache; /* of the shard, shared by its partitions */
     hash_t incarnation;
+    bool shared; /* the log is shared with other nodes: replica.c drives it, see below */
     /* Frame for the owner of partition dst (maybe this very shard). At most once. */
     void (*send)(void *state, uint16_t dst, const void *frame, size_t n);
     void (*session)(void *state, const hash_t *token, const void *value, size_t n);
@@ -73,12 +74,39 @@ void partition_fly(partition_t *self);
 void partition_answer(partition_t *self);
 void partition_landed(partition_t *self, int64_t wall_us);
 void partition_drop(partition_t *self, const err_t *why);
+
+/* On a shared log, for replica.c. A round with answers seals at least one record, empty if need be. What a record of
+ * another process defines or whom it logs in is told when it is accepted. A claim is no part of a round. */
+void partition_seal_claim(partition_t *self, const hash_t *fresh_history, int64_t wall_us,
+                          buffer_t *record);
+void partition_seal_release(partition_t *self, int64_t wall_us, buffer_t *record);
+/* The own claim is accepted and stored: reads everything again and decides from here on. */
+errcode_t partition_own(partition_t *self, err_t *err);
+/* Decides no more. What was not sealed is answered: it was not applied. The round that flies waits for its fate. */
+void partition_step_down(partition_t *self);
+/* The fate of the flying round is known: a claim after it was accepted. `covered`: what was accepted of it is known to
+ * be on all replicas of the log, else nobody can tell yet. */
+void partition_resolve(partition_t *self, bool covered);
+/* The flying round: sealed and not landed; its records; how many of them the log has accepted. */
+typedef struct {
+    bool flying;
+    uint32_t records, accepted;
+    uint64_t epoch, last_seq;
+} flight_t;
+flight_t partition_flight(const partition_t *self);
+/* Requests of the flying round whose deadline has passed are answered: the outcome is unknown. */
+void partition_give_up_late(partition_t *self, int64_t wall_us);
+size_t partition_pending(const partition_t *self); /* answers that wait, both rounds */
+size_t partition_pending_bytes(const partition_t *self);
+bool partition_has_round(
+    const partition_t *self); /* something is decided or to be said, and not sealed */
 /* Completes every waiting request (stop): their outcome is unknown or they never ran. */
 void partition_stop(partition_t *self);
 
 partition_state_t partition_state(const partition_t *self);
 const position_t *partition_position(const partition_t *self); /* committed */
 bool partition_idle(const partition_t *self); /* nothing waits for messages or acks */
+void partition_halt(partition_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Why it or one of its pairs is halted; NULL when all is well. */
 const char *partition_trouble(const partition_t *self);
 /* Prometheus lines: figures of conservation. Shard's thread only. */

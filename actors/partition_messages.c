@@ -3,6 +3,7 @@
 #include "actors/partition_parts.h"
 #include "protocol/log.h"
 #include "protocol/metrics.h"
+#include "protocol/mutant.h"
 
 #include <stdio.h>
 
@@ -81,12 +82,13 @@ static void on_data(partition_t *self, const frame_t *frame)
 
     if (receiving->halted)
         return;
-    if (!uuid_is_zero((const uuid16_t *)frame->dst_history.bytes) &&
+    if (!MUTANT(NO_PAIR_HISTORY) && !uuid_is_zero((const uuid16_t *)frame->dst_history.bytes) &&
         !hash_equal(&frame->dst_history, &self->committed.history)) {
         messages_halt(self, false, frame->src, "it knows this partition by another history");
         return;
     }
-    if (before.seq > 0 && !hash_equal(&before.peer, &frame->src_history)) {
+    if (!MUTANT(NO_PAIR_HISTORY) && before.seq > 0 &&
+        !hash_equal(&before.peer, &frame->src_history)) {
         messages_halt(self, false, frame->src, "it has another history than before");
         return;
     }
@@ -119,11 +121,11 @@ static void on_ack(partition_t *self, const frame_t *frame)
 
     if (sending->halted)
         return;
-    if (!hash_equal(&frame->src_history, &self->committed.history)) {
+    if (!MUTANT(NO_PAIR_HISTORY) && !hash_equal(&frame->src_history, &self->committed.history)) {
         messages_halt(self, true, frame->dst, "it knows this partition by another history");
         return;
     }
-    if (!uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
+    if (!MUTANT(NO_PAIR_HISTORY) && !uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
         !hash_equal(&fresh.peer, &frame->dst_history)) {
         messages_halt(self, true, frame->dst, "it has another history than before");
         return;
@@ -172,6 +174,7 @@ void partition_on_frame(partition_t *self, const void *bytes, size_t n, int64_t 
 
     if (self->state != PARTITION_OWNER || partition_full(self))
         return; /* it comes again */
+    self->has_mail = true;
     self->now_us = wall_us > self->decided.now_us ? wall_us : self->decided.now_us;
     if (frame_decode(&frame, bytes, n, NULL) != ERR_NONE || frame.src > self->config.partitions ||
         frame.dst > self->config.partitions ||

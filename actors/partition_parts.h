@@ -22,6 +22,13 @@ void decision_begin(partition_t *self, const void *command, size_t n, bool may_b
 void decision_end(partition_t *self);
 void decision_undo(partition_t *self);
 
+/* partition_round.c */
+void round_answer(round_t *round, const err_t *why); /* NULL: each its own answer */
+void round_clear(round_t *round);
+
+/* partition_shared.c: content of definitions and sessions among the effects of an accepted record. */
+void partition_tell(partition_t *self, const uint8_t *writes, size_t n);
+
 /* partition_messages.c */
 void messages_pump(partition_t *self, uint16_t dst,
                    int64_t wall_us);                /* committed ones that were not sent yet */

@@ -6,6 +6,7 @@
 #include "actors/partition_parts.h"
 #include "actors/section.h"
 #include "protocol/metrics.h"
+#include "protocol/mutant.h"
 
 #include <stdlib.h>
 
@@ -23,6 +24,14 @@ static void seal_claim(partition_t *self, record_header_t *header)
     header->seq = self->decided.seq;
     if (prev == 0 && uuid_is_zero((const uuid16_t *)self->decided.history.bytes))
         header->history = self->fresh_history;
+}
+
+/* On a shared log no answer leaves on what was decided alone: a refusal or a read waits for a record of its own when
+ * its round has no other (protocol section 2). */
+static bool needs_barrier(const partition_t *self)
+{
+    return self->config.shared && self->now->sealed == 0 && self->now->reply_count > 0 &&
+           !MUTANT(DENIAL_WITHOUT_BARRIER);
 }
 
 bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, size_t *n)
@@ -56,10 +65,14 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
             ledger_checkpoint(self);
             decision_end(self);
         }
-        if (self->now->sealed == self->now->record_count ||
-            round_record_end(self, self->now->sealed) ==
-                self->now->record_at[self->now->sealed] + RECORD_HEADER_BYTES)
-            return false; /* only the last one can be empty: its decision was taken back */
+        bool begun = self->now->sealed < self->now->record_count;
+        /* Only the last one can be empty: its decision was taken back. */
+        bool empty = !begun || round_record_end(self, self->now->sealed) ==
+                                   self->now->record_at[self->now->sealed] + RECORD_HEADER_BYTES;
+        if (empty && !needs_barrier(self))
+            return false;
+        if (!begun)
+            round_record_begin(self);
         self->records_since_checkpoint++;
     }
     uint8_t *start = self->now->body.bytes + self->now->record_at[self->now->sealed];
@@ -74,16 +87,20 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
     if (self->now->sealed <= KNOWN_RECORDS)
         self->now->known[self->now->sealed - 1] =
             (known_t){.header = header, .chain_after = self->decided.chain};
+    if (self->now->sealed == 1) {
+        self->now->epoch = header.epoch;
+        self->now->first_seq = header.seq;
+    }
     return true;
 }
 
-/* Is this the next record that the present round sealed? The whole header is compared, crc included. Then its bytes here
- * are taken, whose sum needs no second look. */
+/* Is this the next record that the round sealed? The whole header is compared, crc included. Then its bytes here are
+ * taken, whose sum needs no second look. */
 static const known_t *recognise(partition_t *self, const journal_record_t *record,
                                 const uint8_t **body)
 {
-    round_t *round = self->now;
-    uint32_t i = round->judged++;
+    round_t *round = self->flying != NULL ? self->flying : self->now;
+    uint32_t i = round->judged;
 
     if (i >= round->sealed || i >= KNOWN_RECORDS)
         return NULL;
@@ -91,6 +108,7 @@ static const known_t *recognise(partition_t *self, const journal_record_t *recor
     if (record->n != RECORD_HEADER_BYTES + round->known[i].header.body_bytes ||
         memcmp(record->bytes, own, RECORD_HEADER_BYTES) != 0)
         return NULL;
+    round->judged++;
     *body = own + RECORD_HEADER_BYTES;
     return &round->known[i];
 }
@@ -112,6 +130,17 @@ static verdict_t judge(partition_t *self, const journal_record_t *record, record
                                                     record->n, record->log_time_us, reason);
 }
 
+/* Own records are accepted in the order of their seq. */
+static void flight_accepted(partition_t *self, const record_header_t *header, bool own)
+{
+    round_t *round = self->flying;
+
+    if (round == NULL || !own || header->epoch != round->epoch || header->seq < round->first_seq ||
+        header->seq - round->first_seq >= round->sealed)
+        return;
+    round->accepted = (uint32_t)(header->seq - round->first_seq) + 1;
+}
+
 verdict_t partition_on_record(partition_t *self, const journal_record_t *record, buffer_t *effects)
 {
     record_header_t header;
@@ -126,14 +155,15 @@ verdict_t partition_on_record(partition_t *self, const journal_record_t *record,
     if (verdict != VERDICT_ACCEPT)
         return verdict;
     self->committed.offset = record->offset;
+    bool own = hash_equal(&header.incarnation, &self->config.incarnation);
     if (header.kind == RECORD_CLAIM) {
-        bool own = hash_equal(&header.incarnation, &self->config.incarnation);
-        self->state = own ? PARTITION_OWNER : PARTITION_STANDBY;
+        if (!self->config.shared)
+            self->state = own ? PARTITION_OWNER : PARTITION_STANDBY;
         return verdict;
     }
     if (header.kind != RECORD_DECISIONS)
         return verdict;
-    size_t at = 0;
+    size_t at = 0, from = effects->size;
     bool corrupt = false;
     section_t section;
     while (section_next(body, header.body_bytes, &at, &section, &corrupt))
@@ -142,8 +172,12 @@ verdict_t partition_on_record(partition_t *self, const journal_record_t *record,
         partition_halt(self, "a record holds a section that this version does not know");
         return VERDICT_HALT;
     }
+    if (self->config.shared) {
+        flight_accepted(self, &header, own);
+        partition_tell(self, effects->bytes + from, effects->size - from);
+    }
     metric_add(METRIC_RECORDS, 1);
-    return verdict;
+    return self->state == PARTITION_HALTED ? VERDICT_HALT : verdict;
 }
 
 /* ---- after the commit ---- */
@@ -200,7 +234,7 @@ static void answer_definitions(partition_t *self)
         }
 }
 
-static void round_clear(round_t *round)
+void round_clear(round_t *round)
 {
     overlay_clear(round->overlay);
     buffer_reset(&round->body);
@@ -209,6 +243,7 @@ static void round_clear(round_t *round)
     round->record_count = 0;
     round->sealed = 0;
     round->judged = 0;
+    round->accepted = 0;
     round->reply_count = 0;
     round->answered = false;
     round->pairs_changed = false;
@@ -230,11 +265,12 @@ void partition_fly(partition_t *self)
             round->out[i] = self->sending[i].decided;
             round->in[i] = self->receiving[i].decided;
         }
+    self->has_mail = false;
     self->flying = round;
     self->now = round == &self->rounds[0] ? &self->rounds[1] : &self->rounds[0];
 }
 
-static void answer_round(round_t *round, const err_t *why)
+void round_answer(round_t *round, const err_t *why)
 {
     for (size_t i = 0; i < round->reply_count; i++) {
         reply_t *reply = &round->replies[i];
@@ -256,11 +292,12 @@ void partition_answer(partition_t *self)
 
     if (round->halted) {
         err_set(&err, ERR_HALTED, "partition %u is halted", self->config.number);
-        answer_round(round, &err);
+        round_answer(round, &err);
         return;
     }
-    publish_sessions(self, round);
-    answer_round(round, NULL);
+    if (!self->config.shared) /* there they were told when the record was accepted */
+        publish_sessions(self, round);
+    round_answer(round, NULL);
 }
 
 void partition_landed(partition_t *self, int64_t wall_us)
@@ -305,7 +342,7 @@ void partition_committed(partition_t *self, int64_t wall_us)
 void partition_drop(partition_t *self, const err_t *why)
 {
     for (size_t i = 0; i < COUNT_OF(self->rounds); i++) {
-        answer_round(&self->rounds[i], why);
+        round_answer(&self->rounds[i], why);
         round_clear(&self->rounds[i]);
     }
     self->flying = NULL;

@@ -23,6 +23,7 @@
 typedef struct {
     request_t *request;             /* one reference */
     size_t result_at, result_bytes; /* in self->results */
+    uint32_t record;                /* of the round: the last one that it rests on */
     err_t err;
 } reply_t;
 
@@ -76,6 +77,8 @@ typedef struct {
     size_t record_at[ROUND_RECORDS_MAX]; /* where each starts in body */
     uint32_t record_count, sealed;       /* records begun; given out */
     uint32_t judged;                     /* records that the log has returned */
+    uint32_t accepted;                   /* shared log: of those, by their seq */
+    uint64_t epoch, first_seq;           /* shared log: of its records */
     known_t known[KNOWN_RECORDS];        /* the first of them, to be recognised */
     overlay_t *overlay;                  /* owned */
     buffer_t results;
@@ -108,6 +111,7 @@ struct partition {
     uint64_t accounts;
 
     /* rounds: one is being decided while the one before may be on its way to the disk */
+    bool has_mail; /* shared log: a frame or a request has come since the last round was sealed */
     round_t rounds[2];
     round_t *now;       /* being decided */
     round_t *flying;    /* sealed, being committed; NULL when none is */
@@ -150,7 +154,6 @@ void partition_decided_each(const partition_t *self, family_t family, const void
                             size_t prefix_bytes,
                             void (*visit)(void *state, const row_write_t *write), void *state);
 uint64_t partition_new_id(partition_t *self, uint16_t slot);
-void partition_halt(partition_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Has the pair room for one more request? Ask before the first row write of a decision. */
 errcode_t partition_room(const partition_t *self, uint16_t dst, err_t *err);

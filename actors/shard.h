@@ -1,10 +1,13 @@
-/* shard.h - what drives several partitions: a thread that writes rounds, and one that decides ahead
+/* shard.h - what drives several partitions: threads, a mailbox, and the journal's rounds
  *
  * Contract   shard_post hands a command to the thread. Each round it takes all waiting commands and messages up to a
  *            bound, decides them, appends one record per partition, commits all in one synced batch, and only then
  *            completes the requests (protocol section 2). A request whose deadline has passed is discarded.
  *            While a batch is on its way to the disk the second thread decides the next round; that one is sealed only
  *            after the batch has landed. The shard claims its partitions at start; until then shard_ready() is false.
+ *            On a shared log (config.shared) one thread drives a replica of every partition that the governor opens:
+ *            it takes mail and what the log says, stores effects, lets answers leave, writes. Who follows, claims and
+ *            releases what is the governor's word, given from on_pass.
  * Threads    shard_post, shard_deliver, shard_ready, shard_acked: any. The two threads never move the
  *            partitions at the same time: a lock passes between them, given up for nothing but the write.
  * Ownership  store, journal, catalogue, clock, random and hooks are borrowed and outlive the shard.
@@ -15,6 +18,7 @@
 #define FEALTY_SHARD_H
 
 #include "actors/catalogue.h"
+#include "actors/replica.h"
 #include "actors/request.h"
 #include "protocol/clock.h"
 #include "storage/journal.h"
@@ -31,9 +35,27 @@ typedef struct {
     void *state;
 } shard_hooks_t;
 
+/* On a shared log: who says what to follow, to claim and to release. All calls come from the shard's thread. */
 typedef struct {
-    uint16_t partitions;   /* of customers; the catalogue's partition has this number */
-    const uint16_t *owned; /* partitions of this shard, ascending */
+    int wakeup; /* eventfd that the journal writes, too, when it has something; borrowed */
+    /* A record of a channel. */
+    void (*on_record)(void *state, const journal_record_t *record, int64_t wall_us,
+                      int64_t boot_us);
+    /* Once per pass, at least every 50 ms. May call shard_replica() and journal_publish(). */
+    void (*on_pass)(void *state, int64_t wall_us, int64_t boot_us);
+    /* The shard is stopping: releases everything; true once nothing is left to release. */
+    bool (*on_stop)(void *state, int64_t wall_us, int64_t boot_us);
+    /* A replica became owner (the epoch that it claimed) or is one no more (epoch 0). */
+    void (*owned)(void *state, uint16_t partition, uint64_t epoch);
+    /* false while the log does not answer: requests are refused at once. */
+    bool (*reachable)(void *state);
+    void *state;
+} shard_governor_t;
+
+typedef struct {
+    uint16_t partitions;            /* of customers; the catalogue's partition has this number */
+    const shard_governor_t *shared; /* NULL: the log is this node's own. Borrowed */
+    const uint16_t *owned; /* partitions of this shard, ascending; shared log: all there are */
     size_t owned_count;
     const uint16_t
         *homes; /* home partition (lowest owned) of every other node: sessions go there */
@@ -55,6 +77,9 @@ errcode_t shard_start(shard_t *self, err_t *err); /* loads, claims, then runs it
 /* Finishes what was accepted (within timeout), then joins. */
 void shard_stop(shard_t *self, int64_t timeout_us);
 void shard_destroy(shard_t **self_p);
+
+/* Shared log, the shard's thread only. */
+replica_t *shard_replica(shard_t *self, uint16_t partition);
 
 errcode_t shard_post(shard_t *self, request_t *request, err_t *err);
 /* A frame that another shard's `send` gave, for a partition of this shard. Anything goes in; bad bytes are counted. */

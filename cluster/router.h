@@ -6,6 +6,8 @@
  *            (its outcome can be asked for by its key), never with a plain failure.
  *            router_query runs a query at the owner and waits. router_scatter runs it at several partitions; one that
  *            cannot answer makes the whole fail, with its node's name: never a partial answer.
+ *            On a shared log owners change at run time: a command that was not applied because of that is sent again to
+ *            the new owner by itself, and one without an owner waits up to 1 s for it (see router_setup.h).
  * Threads    Any.
  * Ownership  See request.h.
  * Units      Microseconds, wall clock deadlines.
@@ -19,10 +21,18 @@
 
 typedef struct router router_t;
 
+/* How fresh an answer must be. The embedded journal has one answer to all: the owner's store is linearizable. */
+typedef enum {
+    READ_LINEARIZABLE, /* a barrier goes through the owner's log first */
+    READ_SESSION,      /* as READ_LINEARIZABLE, which keeps every promise of a session */
+    READ_ANY           /* this node's copy if it follows the partition, else the owner's, without a barrier */
+} read_level_t;
+
 uint16_t router_partitions(
     const router_t *self); /* of customers; the catalogue's has this number */
 uint16_t router_catalogue_partition(const router_t *self);
-uint16_t router_home_partition(const router_t *self); /* lowest partition that this node owns */
+/* Lowest partition that this node owns; on a shared log the catalogue's. */
+uint16_t router_home_partition(const router_t *self);
 uint16_t router_partition_of_customer(const router_t *self, const uuid16_t *customer);
 uint16_t router_partition_of_id(const router_t *self, uint64_t id);
 
@@ -32,6 +42,11 @@ errcode_t router_query(router_t *self, uint16_t partition, const query_t *query,
 /* answers[i] belongs to partition i, i < router_partitions(). */
 errcode_t router_scatter(router_t *self, const query_t *query, int64_t deadline_us,
                          buffer_t *answers, err_t *err);
+/* The two above are READ_LINEARIZABLE. */
+errcode_t router_query_at(router_t *self, uint16_t partition, read_level_t level,
+                          const query_t *query, int64_t deadline_us, buffer_t *answer, err_t *err);
+errcode_t router_scatter_at(router_t *self, read_level_t level, const query_t *query,
+                            int64_t deadline_us, buffer_t *answers, err_t *err);
 
 /* Name of the node that owns a partition, "" when nobody advertises it. Borrowed for the life of the router. */
 const char *router_owner_name(const router_t *self, uint16_t partition);

@@ -58,7 +58,8 @@ typedef enum {
     X(ERR_IO,                 "io",                        "disk or network failed",                500, SHAPE_FAULT,   true)  \
     X(ERR_HALTED,             "halted",                    "this partition is halted",              503, SHAPE_DETAIL,  true)  \
     X(ERR_UNREACHABLE,        "unreachable",               "the customer's node cannot be reached", 503, SHAPE_DETAIL,  true)  \
-    X(ERR_UNKNOWN_OUTCOME,    "unknown",                   "the outcome is not known yet",          504, SHAPE_DETAIL,  true)
+    X(ERR_UNKNOWN_OUTCOME,    "unknown",                   "the outcome is not known yet",          504, SHAPE_DETAIL,  true)  \
+    X(ERR_NOT_OWNER,          "unreachable",               "the partition has moved to another node", 503, SHAPE_DETAIL, true)
 /* clang-format on */
 
 typedef enum {

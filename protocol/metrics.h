@@ -27,6 +27,7 @@
     X(METRIC_ROUND_COMMANDS,      "fealty_round_commands_total",             "counter", "Commands in synced batches")  \
     X(METRIC_SYNC_MICROSECONDS,   "fealty_sync_microseconds_total",          "counter", "Time spent writing synced batches") \
     X(METRIC_RECORDS_IGNORED,     "fealty_records_ignored_total",            "counter", "Records not accepted")        \
+    X(METRIC_STEPS_DOWN,          "fealty_steps_down_total",                 "counter", "Times a partition's owner doubted its own writes and claimed again") \
     X(METRIC_OVERLOADED,          "fealty_overloaded_total",                 "counter", "Requests refused because a queue was full") \
     X(METRIC_MESSAGES_SENT,       "fealty_messages_sent_total",              "counter", "Messages between partitions sent, resends included") \
     X(METRIC_MESSAGES_APPLIED,    "fealty_messages_applied_total",           "counter", "Messages between partitions applied") \

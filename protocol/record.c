@@ -5,6 +5,8 @@
  */
 #include "protocol/record.h"
 
+#include "protocol/mutant.h"
+
 #include <string.h>
 
 /* Offsets of the header's fields; little endian, no padding. Frozen. */
@@ -139,7 +141,8 @@ verdict_t record_judge(position_t *state, const record_header_t *header, const v
     verdict_t verdict = judge(state, header, bytes, n, log_time_us, reason);
 
     /* Claims are in the chain too: a history with a claim taken out does not verify. */
-    if (verdict == VERDICT_ACCEPT)
+    if (verdict == VERDICT_ACCEPT &&
+        !(MUTANT(CLAIM_OUTSIDE_CHAIN) && header->kind == RECORD_CLAIM))
         state->chain = hash64(state->chain, bytes, n);
     return verdict;
 }
@@ -170,7 +173,7 @@ static verdict_t judge_claim(position_t *state, const record_header_t *header, c
         return ignore(reason, REASON_NOT_OWNER);
     if (clock_ahead(header, log_time_us))
         return ignore(reason, REASON_CLOCK);
-    if (header->seen > state->seq)
+    if (header->seen > state->seq && !MUTANT(NO_SEEN))
         return halt(reason, REASON_CUT_SEEN);
     /* Neither seq nor chain are compared: the old owner may have written between the claimer's last
      * read and its claim. seq continues. */
@@ -190,17 +193,18 @@ static verdict_t judge_other(position_t *state, const record_header_t *header, c
         return halt(reason, REASON_CUT_EPOCH);
     if (header->epoch < state->epoch)
         return ignore(reason, REASON_STALE_EPOCH);
-    if (hash_equal(&state->owner, &nobody) || !hash_equal(&header->incarnation, &state->owner))
+    if (hash_equal(&state->owner, &nobody) ||
+        (!hash_equal(&header->incarnation, &state->owner) && !MUTANT(NO_INCARNATION)))
         return ignore(reason, REASON_NOT_OWNER);
     /* The sequence test is what makes retries safe: the log may hold the same batch twice, and after
      * a lost batch the ones behind it must not be applied on their own. */
-    if (header->seq < expected)
+    if (header->seq < expected && !MUTANT(NO_SEQ_RULE))
         return ignore(reason, REASON_DUPLICATE);
-    if (header->seq > expected)
+    if (header->seq > expected && !MUTANT(NO_SEQ_RULE))
         return ignore(reason, REASON_GAP);
     if (clock_ahead(header, log_time_us))
         return ignore(reason, REASON_CLOCK);
-    if (header->seen > state->seq)
+    if (header->seen > state->seq && !MUTANT(NO_SEEN))
         return halt(reason, REASON_CUT_SEEN);
     if (header->chain != state->chain)
         return halt(reason, REASON_CHAIN);
@@ -219,7 +223,7 @@ static verdict_t judge_other(position_t *state, const record_header_t *header, c
 /* Without the sum log_time_us + 60 s, which could overflow. */
 static bool clock_ahead(const record_header_t *header, int64_t log_time_us)
 {
-    return header->at_us > log_time_us &&
+    return header->at_us > log_time_us && !MUTANT(CLOCK_UNBOUNDED) &&
            (uint64_t)header->at_us - (uint64_t)log_time_us > (uint64_t)RECORD_CLOCK_AHEAD_MAX_US;
 }
 

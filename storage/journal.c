@@ -1,7 +1,14 @@
 /* journal.c - what all makers of journals share */
 #include "storage/journal.h"
 
+#include "protocol/pack.h"
+
 #include <stdlib.h>
+
+/* META 'F' partition (u16 BE): msgpack, version first. */
+#define POSITION_KEY_BYTES   3
+#define POSITION_VERSION     1
+#define POSITION_VALUE_BYTES 256
 
 void journal_destroy(journal_t **self_p)
 {
@@ -12,4 +19,63 @@ void journal_destroy(journal_t **self_p)
     *self_p = NULL;
     self->ops->destroy(self->state);
     free(self);
+}
+
+static void position_key(uint8_t out[POSITION_KEY_BYTES], uint16_t partition)
+{
+    out[0] = 'F';
+    be16_put(out + 1, partition);
+}
+
+void journal_put_position(uint16_t partition, const position_t *position, buffer_t *batch)
+{
+    uint8_t key[POSITION_KEY_BYTES];
+    buffer_t value;
+
+    position_key(key, partition);
+    buffer_init(&value, POSITION_VALUE_BYTES);
+    pack_u64(&value, POSITION_VERSION);
+    pack_blob(&value, position->history.bytes, sizeof position->history.bytes);
+    pack_u64(&value, position->epoch);
+    pack_blob(&value, position->owner.bytes, sizeof position->owner.bytes);
+    pack_u64(&value, position->seq);
+    pack_u64(&value, position->chain);
+    pack_i64(&value, position->now_us);
+    pack_u64(&value, position->offset);
+    pack_u64(&value, position->crc);
+    INVARIANT(!value.failed);
+    batch_put(batch, FAMILY_META, key, sizeof key, value.bytes, value.size);
+    buffer_free(&value);
+}
+
+errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t *position,
+                                  bool *found, err_t *err)
+{
+    uint8_t key[POSITION_KEY_BYTES];
+    buffer_t value;
+
+    memset(position, 0, sizeof *position);
+    position_key(key, partition);
+    buffer_init(&value, BATCH_VALUE_BYTES_MAX);
+    errcode_t rc = store_get(store, NULL, FAMILY_META, key, sizeof key, &value, found, err);
+    if (rc == ERR_NONE && *found) {
+        unpack_t in = unpack_from(value.bytes, value.size);
+        uint64_t version = unpack_u64(&in);
+        unpack_fixed(&in, position->history.bytes, sizeof position->history.bytes);
+        position->epoch = unpack_u64(&in);
+        unpack_fixed(&in, position->owner.bytes, sizeof position->owner.bytes);
+        position->seq = unpack_u64(&in);
+        position->chain = unpack_u64(&in);
+        position->now_us = unpack_i64(&in);
+        position->offset = unpack_u64(&in);
+        uint64_t crc = unpack_u64(&in);
+        position->crc = (uint32_t)crc;
+        if (in.failed || version != POSITION_VERSION || crc > UINT32_MAX)
+            rc = err_set(err, ERR_CORRUPT,
+                         "the stored position of partition %u cannot be read: rebuild this node "
+                         "from an empty directory, the log fills it",
+                         partition);
+    }
+    buffer_free(&value);
+    return rc;
 }

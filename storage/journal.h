@@ -6,7 +6,17 @@
  *            positions, in one atomic batch. A success of append alone means nothing.
  *            Maker `embedded`: next returns what was appended here; commit puts log rows and effects into ONE
  *            synced batch (group commit over all partitions of the thread). The log row is the stored position.
- * Threads    One thread owns a journal.
+ *            A shared log (Kafka; the simulator's) holds what several nodes append, so more is to be said:
+ *            - Nothing is returned for a partition before journal_follow(partition, offset): then every record from
+ *              that offset on, in log order, those of other nodes too. To follow again starts anew there: what was
+ *              on its way from before is not returned any more.
+ *            - A record with `bytes` NULL says that reading broke off (`why` tells): follow again. `lost`: the log
+ *              does not reach back, or not as far, as the offset that was followed.
+ *            - journal_report says what became of appends, each exactly once: delivered (acknowledged by all replicas
+ *              of the log in sync) or not known to be. A report and the record itself come in any order.
+ *            - commit writes the effects unsynced: the log fills what a crash takes. They hold the positions already
+ *              (see journal_put_position).
+ *            - Channels are two more logs without partitions' records, for views and for heartbeats.
  * Ownership  append copies. A record from next is borrowed until commit.
  * Units      Bytes, microseconds.
  * Errors     ERR_OVERLOADED from append: try later. ERR_IO from commit: embedded ends the process instead.
@@ -20,12 +30,26 @@
 typedef struct journal journal_t;
 
 typedef struct {
-    uint16_t partition;
+    uint16_t partition; /* or a channel */
     const uint8_t *bytes;
     size_t n;
     uint64_t offset;     /* embedded: the record's ordinal in its partition */
     int64_t log_time_us; /* the journal's time; embedded: at_us of the record */
+    bool lost;           /* bytes NULL: what was followed is not there */
+    const char *why;     /* bytes NULL: a sentence */
 } journal_record_t;
+
+/* Channels of a shared log: numbers that no partition has. */
+#define JOURNAL_CONTROL  UINT16_C(0xfffe) /* genesis and views */
+#define JOURNAL_LIVENESS UINT16_C(0xffff) /* heartbeats, kept for minutes only */
+
+/* What became of an append. */
+typedef struct {
+    uint16_t partition; /* or a channel */
+    uint64_t epoch;     /* as in the record's header, or what journal_publish was given */
+    uint64_t seq;
+    bool delivered;
+} journal_report_t;
 
 typedef struct {
     errcode_t (*append)(void *state, uint16_t partition, const void *header, const void *body,
@@ -37,6 +61,13 @@ typedef struct {
     errcode_t (*read)(void *state, uint16_t partition, uint64_t offset, buffer_t *out, bool *found,
                       err_t *err);
     void (*destroy)(void *state);
+    /* A shared log only; NULL otherwise. */
+    errcode_t (*follow)(void *state, uint16_t partition, uint64_t offset, err_t *err);
+    void (*unfollow)(void *state, uint16_t partition);
+    bool (*report)(void *state, journal_report_t *out);
+    errcode_t (*publish)(void *state, uint16_t channel, uint64_t mark, const void *bytes, size_t n,
+                         err_t *err);
+    uint64_t (*behind)(void *state, uint16_t partition);
 } journal_ops_t;
 
 struct journal {
@@ -70,7 +101,38 @@ static inline errcode_t journal_read(journal_t *self, uint16_t partition, uint64
 {
     return self->ops->read(self->state, partition, offset, out, found, err);
 }
+/* A shared log: what stands behind the interface, see above. The channels are followed like partitions. */
+static inline errcode_t journal_follow(journal_t *self, uint16_t partition, uint64_t offset,
+                                       err_t *err)
+{
+    return self->ops->follow(self->state, partition, offset, err);
+}
+static inline void journal_unfollow(journal_t *self, uint16_t partition)
+{
+    self->ops->unfollow(self->state, partition);
+}
+static inline bool journal_report(journal_t *self, journal_report_t *out)
+{
+    return self->ops->report(self->state, out);
+}
+/* Appends bytes to a channel; `mark` comes back as the epoch of its report. */
+static inline errcode_t journal_publish(journal_t *self, uint16_t channel, uint64_t mark,
+                                        const void *bytes, size_t n, err_t *err)
+{
+    return self->ops->publish(self->state, channel, mark, bytes, n, err);
+}
+/* About how many records lie in the log behind what next returned: a hint for planning, never for safety.
+ * UINT64_MAX: not known. */
+static inline uint64_t journal_behind(journal_t *self, uint16_t partition)
+{
+    return self->ops->behind(self->state, partition);
+}
 void journal_destroy(journal_t **self_p);
+
+/* The stored position of a follower of a shared log: a row that is written in the same batch as the effects. */
+void journal_put_position(uint16_t partition, const position_t *position, buffer_t *batch);
+errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t *position,
+                                  bool *found, err_t *err);
 
 /* The store is borrowed and must outlive the journal. One journal writes a partition at a time.
  * A record that record_judge() does not accept is returned by next like any other, never written, and counted. */

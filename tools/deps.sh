@@ -5,11 +5,11 @@
 # the libraries named below by your own means.
 set -eu
 
-build="gcc make libc6-dev librocksdb-dev libczmq-dev libcivetweb-dev libsodium-dev libmsgpack-dev tzdata curl"
+build="gcc make libc6-dev librdkafka-dev librocksdb-dev libczmq-dev libcivetweb-dev libsodium-dev libmsgpack-dev tzdata curl"
 test="libcriterion-dev clang-14 libclang-rt-14-dev python3"
 check="clang-format-14 clang-tidy-14"
 bench="postgresql python3"
-kafka="maven openjdk-17-jre-headless librdkafka-dev"
+kafka="maven openjdk-17-jre-headless"
 
 command -v dpkg-query >/dev/null 2>&1 || exit 0
 

@@ -35,7 +35,7 @@ typedef struct {
     uint16_t dst;
     uint8_t *bytes; /* owned */
     size_t n;
-} flight_t;
+} travelling_t;
 
 typedef struct {
     request_t *request; /* one reference */
@@ -47,7 +47,7 @@ struct world {
     uint64_t random, order;
     int64_t now_us;
     node_t nodes[WORLD_NODES_MAX];
-    flight_t *flights; /* owned */
+    travelling_t *flights; /* owned */
     size_t flight_count, flight_capacity;
     bool mute;         /* a node died after its replies: its frames are lost */
     ticket_t *tickets; /* owned; ticket n stands at n - 1 */
@@ -104,12 +104,12 @@ static void fly(world_t *self, uint16_t dst, const void *frame, size_t n)
         self->flights =
             memory_realloc(self->flights, self->flight_capacity * sizeof *self->flights);
     }
-    flight_t *flight = &self->flights[self->flight_count++];
+    travelling_t *flight = &self->flights[self->flight_count++];
     int64_t delay_us = self->config.delay_max_us > 0
                            ? 1 + (int64_t)(world_random(self) % (uint64_t)self->config.delay_max_us)
                            : 0;
     *flight =
-        (flight_t){.at_us = self->now_us + delay_us, .order = self->order++, .dst = dst, .n = n};
+        (travelling_t){.at_us = self->now_us + delay_us, .order = self->order++, .dst = dst, .n = n};
     flight->bytes = memory_alloc(n);
     memcpy(flight->bytes, frame, n);
 }
@@ -125,11 +125,11 @@ static void send_frame(void *state, uint16_t dst, const void *frame, size_t n)
 }
 
 /* Takes the earliest frame due for this node, false when there is none. */
-static bool next_frame(world_t *self, uint16_t node, flight_t *out)
+static bool next_frame(world_t *self, uint16_t node, travelling_t *out)
 {
     size_t best = SIZE_MAX;
     for (size_t i = 0; i < self->flight_count; i++) {
-        const flight_t *flight = &self->flights[i];
+        const travelling_t *flight = &self->flights[i];
         if (flight->at_us > self->now_us || world_node_of(self, flight->dst) != node)
             continue;
         if (best == SIZE_MAX || flight->at_us < self->flights[best].at_us ||
@@ -340,7 +340,7 @@ void world_restore(world_t *self, uint16_t node, store_t **image_p)
 static void node_round(world_t *self, uint16_t number)
 {
     node_t *node = &self->nodes[number];
-    flight_t flight;
+    travelling_t flight;
 
     while (next_frame(self, number, &flight)) {
         if (node->up)

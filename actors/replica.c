@@ -1,0 +1,666 @@
+/* replica.c - the life of one copy of a partition on a shared log (protocol sections 1 to 3)
+ *
+ * What is decided here is only who may decide: the log's records are judged by record_judge(), rounds are the
+ * partition's. Two things are kept apart: `state` (what this copy is) and `checking` (whether the record that it applied
+ * last must be read again before anything else is taken: at the start, before a claim, after reading broke off).
+ */
+#include "actors/replica.h"
+
+#include "protocol/log.h"
+#include "protocol/metrics.h"
+#include "protocol/mutant.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#define LATE_US  INT64_C(10000000) /* in the log without an answer: doubt */
+#define STUCK_US INT64_C(3000000)
+#define POSITION_US \
+    INT64_C(1000000)         /* positions over records without effects are stored this often */
+#define PENDING_MAX     4096 /* answers that wait */
+#define PENDING_BYTES   (8u * 1024 * 1024)
+#define FOLLOW_AGAIN_US INT64_C(200000)
+#define CLAIM_AGAIN_US  INT64_C(200000)
+#define CLAIM_BEHIND_MAX \
+    1000 /* records behind, by the journal's hint: a claim from far behind cannot win */
+
+struct replica {
+    partition_t *partition; /* owned */
+    journal_t *journal;     /* borrowed */
+    uint16_t number;
+    hash_t incarnation;
+    store_t *store; /* borrowed */
+    replica_state_t state;
+    bool found; /* the log, as far as it is applied, is not empty */
+
+    /* reading */
+    bool checking, follow_due;
+    int64_t follow_at_us;
+    position_t stored; /* as in the store */
+    int64_t position_at_us;
+
+    /* claiming */
+    bool wanted; /* to be owned by this node */
+    bool clock_agrees;
+    hash_t fresh_history;
+    int64_t claim_at_us;              /* not before */
+    buffer_t claim;                   /* the claim on its way, whole; empty: none */
+    uint64_t claim_epoch;             /* of it */
+    bool claim_read, claim_delivered; /* accepted; delivered */
+    bool deposed;                     /* another's claim was accepted since the last settle */
+    buffer_t release;                 /* the RELEASE on its way */
+
+    /* the flying round */
+    int64_t flight_at_us; /* when it, the claim or the release was appended; boot clock */
+    uint64_t delivered_epoch, delivered_seq; /* highest of this owner's records */
+    bool in_doubt;                           /* stepped down: waits for the next accepted claim */
+
+    uint64_t claims, doubts; /* figures */
+};
+
+/* ---- states ---- */
+
+static const char *const state_names[] = {
+    [REPLICA_CLOSED] = "closed",   [REPLICA_CHECKING] = "checking",
+    [REPLICA_STANDBY] = "standby", [REPLICA_CLAIMING] = "claiming",
+    [REPLICA_OWNER] = "owner",     [REPLICA_DRAINING] = "draining",
+    [REPLICA_HALTED] = "halted"};
+
+#define TO(state) (1u << (state))
+static const unsigned allowed[] = {
+    [REPLICA_CLOSED] = TO(REPLICA_CHECKING) | TO(REPLICA_STANDBY) | TO(REPLICA_HALTED),
+    [REPLICA_CHECKING] = TO(REPLICA_STANDBY) | TO(REPLICA_CLOSED) | TO(REPLICA_HALTED),
+    [REPLICA_STANDBY] =
+        TO(REPLICA_CLAIMING) | TO(REPLICA_CHECKING) | TO(REPLICA_CLOSED) | TO(REPLICA_HALTED),
+    [REPLICA_CLAIMING] = TO(REPLICA_OWNER) | TO(REPLICA_STANDBY) | TO(REPLICA_CHECKING) |
+                         TO(REPLICA_CLOSED) | TO(REPLICA_HALTED),
+    [REPLICA_OWNER] = TO(REPLICA_DRAINING) | TO(REPLICA_STANDBY) | TO(REPLICA_CHECKING) |
+                      TO(REPLICA_CLOSED) | TO(REPLICA_HALTED),
+    [REPLICA_DRAINING] =
+        TO(REPLICA_STANDBY) | TO(REPLICA_CHECKING) | TO(REPLICA_CLOSED) | TO(REPLICA_HALTED),
+    [REPLICA_HALTED] = TO(REPLICA_CLOSED)};
+
+static void become(replica_t *self, replica_state_t state)
+{
+    if (state == self->state)
+        return;
+    INVARIANT((allowed[self->state] & TO(state)) != 0);
+    log_debug("partition %u: %s -> %s, epoch %llu, seq %llu", self->number,
+              state_names[self->state], state_names[state],
+              (unsigned long long)replica_position(self)->epoch,
+              (unsigned long long)replica_position(self)->seq);
+    self->state = state;
+}
+
+static bool deciding(const replica_t *self)
+{
+    return self->state == REPLICA_OWNER || self->state == REPLICA_DRAINING;
+}
+
+/* The partition's own halt shows here, too. Nobody can tell what became of what is in the log. */
+static void halted(replica_t *self)
+{
+    partition_step_down(self->partition);
+    partition_resolve(self->partition, false);
+    buffer_reset(&self->claim);
+    buffer_reset(&self->release);
+    self->in_doubt = false;
+    become(self, REPLICA_HALTED);
+}
+
+/* ---- following ---- */
+
+static void follow(replica_t *self, int64_t boot_us)
+{
+    err_t err = {0};
+    uint64_t from = self->found ? replica_position(self)->offset : 0;
+
+    self->checking = self->found;
+    if (self->checking && MUTANT(NO_REREAD)) {
+        self->checking = false;
+        from++;
+    }
+    self->follow_due = journal_follow(self->journal, self->number, from, &err) != ERR_NONE;
+    self->follow_at_us = boot_us + FOLLOW_AGAIN_US;
+    /* A claim or a round in the log stays what it is: only what was read is in question. */
+    if (self->state == REPLICA_CLOSED || self->state == REPLICA_STANDBY ||
+        self->state == REPLICA_CHECKING)
+        become(self, self->checking ? REPLICA_CHECKING : REPLICA_STANDBY);
+}
+
+errcode_t replica_open(replica_t *self, err_t *err)
+{
+    if (self->state != REPLICA_CLOSED)
+        return ERR_NONE;
+    errcode_t rc =
+        journal_stored_position(self->store, self->number, &self->stored, &self->found, err);
+    if (rc == ERR_NONE)
+        rc = partition_load(self->partition, &self->stored, self->found, err);
+    if (rc == ERR_NONE)
+        follow(self, 0);
+    return rc;
+}
+
+void replica_close(replica_t *self, int64_t boot_us)
+{
+    (void)boot_us;
+    if (self->state == REPLICA_CLOSED)
+        return;
+    partition_step_down(self->partition);
+    partition_resolve(self->partition, false);
+    journal_unfollow(self->journal, self->number);
+    buffer_reset(&self->claim);
+    buffer_reset(&self->release);
+    self->in_doubt = self->wanted = self->checking = self->follow_due = false;
+    become(self, REPLICA_CLOSED);
+}
+
+/* ---- doubt and deposition ---- */
+
+/* The own writes may not have happened: nothing more is decided until an own or another's claim was read. */
+static void doubt(replica_t *self, const char *why, int64_t boot_us)
+{
+    if (self->state != REPLICA_CLAIMING && !deciding(self))
+        return;
+    log_warn("partition %u steps down: %s", self->number, why);
+    metric_add(METRIC_STEPS_DOWN, 1);
+    self->doubts++;
+    self->wanted = self->wanted && self->state != REPLICA_DRAINING;
+    partition_step_down(self->partition);
+    self->in_doubt = partition_flight(self->partition).flying;
+    buffer_reset(&self->claim);
+    buffer_reset(&self->release);
+    become(self, REPLICA_STANDBY);
+    self->claim_at_us = boot_us + CLAIM_AGAIN_US;
+}
+
+/* Another claim than the one that is waited for was accepted; `own`: an older one of this process, come late. */
+static void other_claimed(replica_t *self, bool own)
+{
+    if (self->state == REPLICA_CLAIMING || deciding(self)) {
+        log_info("partition %u was claimed by %s", self->number,
+                 own ? "an earlier claim of this process" : "another process");
+        partition_step_down(self->partition);
+        become(self, REPLICA_STANDBY);
+    }
+    buffer_reset(&self->claim);
+    buffer_reset(&self->release);
+    /* Whether it is claimed back is not for the deposed one to say: two healthy nodes would duel. */
+    if (!own && !MUTANT(CLAIM_BACK))
+        self->wanted = false;
+    self->deposed = true;
+}
+
+/* ---- claiming ---- */
+
+void replica_claim(replica_t *self, const hash_t *fresh_history, int64_t boot_us)
+{
+    if (self->wanted || self->state == REPLICA_HALTED || self->state == REPLICA_CLOSED)
+        return;
+    self->wanted = true;
+    self->fresh_history = *fresh_history;
+    if (self->claim_at_us < boot_us)
+        self->claim_at_us = boot_us;
+}
+
+void replica_release(replica_t *self)
+{
+    self->wanted = false;
+    if (self->state == REPLICA_OWNER)
+        become(self, REPLICA_DRAINING);
+}
+
+void replica_set_clock_agrees(replica_t *self, bool agrees)
+{
+    self->clock_agrees = agrees;
+}
+
+/* The last applied record is read again first; the claim follows when that matches (end_check). */
+static void begin_claim(replica_t *self, int64_t boot_us)
+{
+    if (!self->wanted || self->state != REPLICA_STANDBY || self->checking || self->follow_due ||
+        !self->clock_agrees || boot_us < self->claim_at_us || self->deposed ||
+        journal_behind(self->journal, self->number) > CLAIM_BEHIND_MAX)
+        return;
+    become(self, REPLICA_CLAIMING);
+    if (self->found && !MUTANT(NO_REREAD)) {
+        err_t err = {0};
+        self->checking = true;
+        self->follow_due = journal_follow(self->journal, self->number,
+                                          replica_position(self)->offset, &err) != ERR_NONE;
+        self->follow_at_us = boot_us + FOLLOW_AGAIN_US;
+    }
+}
+
+static void write_claim(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    err_t err = {0};
+
+    if (self->state != REPLICA_CLAIMING || self->checking || self->follow_due ||
+        self->claim.size > 0)
+        return;
+    if (!self->clock_agrees) {
+        doubt(self, "this node's clock and the log's differ", boot_us);
+        return;
+    }
+    partition_seal_claim(self->partition, &self->fresh_history, wall_us, &self->claim);
+    self->claim_epoch = replica_position(self)->epoch + 1;
+    self->claim_read = self->claim_delivered = false;
+    self->flight_at_us = boot_us;
+    self->claims++;
+    if (journal_append(self->journal, self->number, self->claim.bytes,
+                       self->claim.bytes + RECORD_HEADER_BYTES,
+                       self->claim.size - RECORD_HEADER_BYTES, &err) != ERR_NONE)
+        doubt(self, err.text, boot_us);
+}
+
+/* ---- records ---- */
+
+static bool same_record(const position_t *position, const journal_record_t *record)
+{
+    record_header_t header;
+    const uint8_t *body;
+    record_reason_t reason;
+
+    return record->offset == position->offset &&
+           record_decode(record->bytes, record->n, &header, &body, &reason) == VERDICT_ACCEPT &&
+           header.epoch == position->epoch && header.seq == position->seq &&
+           header.crc == position->crc && hash_equal(&header.history, &position->history);
+}
+
+static void halt_cut(replica_t *self)
+{
+    partition_halt(self->partition,
+                   "the log does not hold the record at offset %llu that was applied here: it was "
+                   "cut behind this node's back",
+                   (unsigned long long)replica_position(self)->offset);
+    halted(self);
+}
+
+/* The first record after journal_follow: must be the one that was applied last. */
+static void end_check(replica_t *self, const journal_record_t *record)
+{
+    self->checking = false;
+    if (!same_record(replica_position(self), record))
+        halt_cut(self);
+    else if (self->state == REPLICA_CHECKING)
+        become(self, REPLICA_STANDBY);
+}
+
+static bool is_own(const buffer_t *sent, const journal_record_t *record)
+{
+    return sent->size > 0 && sent->size == record->n &&
+           memcmp(sent->bytes, record->bytes, record->n) == 0;
+}
+
+static void on_claim(replica_t *self, const journal_record_t *record)
+{
+    if (is_own(&self->claim, record) && self->state == REPLICA_CLAIMING)
+        self->claim_read = true;
+    else
+        other_claimed(self, hash_equal(&replica_position(self)->owner, &self->incarnation));
+}
+
+/* An own record came back and does not count. */
+static void own_ignored(replica_t *self, const journal_record_t *record, int64_t boot_us)
+{
+    record_header_t header;
+    const uint8_t *body;
+    record_reason_t reason;
+    flight_t flight = partition_flight(self->partition);
+
+    if (is_own(&self->claim, record)) {
+        if (!self->claim_read)
+            doubt(self, "its claim came too late", boot_us);
+        return;
+    }
+    if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_ACCEPT ||
+        !hash_equal(&header.incarnation, &self->incarnation) || !flight.flying || self->in_doubt ||
+        header.kind != RECORD_DECISIONS || header.epoch != flight.epoch ||
+        header.epoch != replica_position(self)->epoch ||
+        header.seq <= replica_position(self)->seq) /* a copy of one that counts */
+        return;
+    doubt(self, "the log did not accept its record", boot_us);
+}
+
+void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t *effects,
+                       int64_t boot_us)
+{
+    if (self->state == REPLICA_HALTED || self->state == REPLICA_CLOSED || self->follow_due)
+        return;
+    if (record->bytes == NULL) {
+        if (record->lost && self->found) {
+            log_error("partition %u: %s", self->number, record->why);
+            halt_cut(self);
+            return;
+        }
+        self->follow_due = true;
+        self->checking = self->found;
+        self->follow_at_us = boot_us;
+        return;
+    }
+    if (self->checking) {
+        end_check(self, record);
+        return;
+    }
+    uint64_t epoch_before = replica_position(self)->epoch;
+    size_t effects_before = effects->size;
+    switch (partition_on_record(self->partition, record, effects)) {
+    case VERDICT_HALT:
+        effects->size = effects_before;
+        halted(self);
+        return;
+    case VERDICT_IGNORE: own_ignored(self, record, boot_us); return;
+    case VERDICT_ACCEPT: break;
+    }
+    self->found = true;
+    if (replica_position(self)->epoch != epoch_before)
+        on_claim(self, record);
+    else if (is_own(&self->release, record))
+        buffer_reset(&self->release); /* its own RELEASE: settle ends the draining */
+    if (effects->size > effects_before) {
+        journal_put_position(self->number, replica_position(self), effects);
+        self->stored = *replica_position(self);
+    }
+}
+
+void replica_on_report(replica_t *self, const journal_report_t *report, int64_t boot_us)
+{
+    flight_t flight = partition_flight(self->partition);
+
+    if (self->claim.size > 0 && report->epoch == self->claim_epoch &&
+        self->state == REPLICA_CLAIMING) {
+        if (report->delivered)
+            self->claim_delivered = true;
+        else if (!self->claim_read)
+            doubt(self, "the log did not confirm its claim", boot_us);
+        else /* it counts, but who knows on how many brokers: the next one covers it */
+            doubt(self, "the log did not confirm its claim, which was read", boot_us);
+        return;
+    }
+    if (report->delivered) {
+        if (report->epoch > self->delivered_epoch) {
+            self->delivered_epoch = report->epoch;
+            self->delivered_seq = 0;
+        }
+        if (report->epoch == self->delivered_epoch && report->seq > self->delivered_seq)
+            self->delivered_seq = report->seq;
+        if (MUTANT(ACK_ON_REPORT) && flight.flying && report->epoch == flight.epoch &&
+            report->seq == flight.last_seq)
+            partition_answer(self->partition);
+        return;
+    }
+    if (deciding(self) && report->epoch == replica_position(self)->epoch)
+        doubt(self, "the log did not confirm its record", boot_us);
+}
+
+/* ---- after the effects are stored ---- */
+
+static bool flight_delivered(const replica_t *self, const flight_t *flight)
+{
+    return self->delivered_epoch == flight->epoch && self->delivered_seq >= flight->last_seq;
+}
+
+static void win(replica_t *self)
+{
+    err_t err = {0};
+
+    /* A claim that is on all replicas of the log has everything before it there, too. */
+    partition_resolve(self->partition, true);
+    self->in_doubt = false;
+    buffer_reset(&self->claim);
+    if (partition_own(self->partition, &err) != ERR_NONE) {
+        log_error("partition %u: %s", self->number, err.text);
+        partition_halt(self->partition, "%s", err.text);
+        halted(self);
+        return;
+    }
+    self->delivered_epoch = self->claim_epoch;
+    self->delivered_seq = replica_position(self)->seq;
+    become(self, REPLICA_OWNER);
+    log_info("partition %u is owned here, epoch %llu", self->number,
+             (unsigned long long)self->claim_epoch);
+}
+
+void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    flight_t flight = partition_flight(self->partition);
+
+    (void)boot_us;
+    if (self->deposed) {
+        self->deposed = false;
+        partition_resolve(self->partition, flight.flying && flight_delivered(self, &flight));
+        self->in_doubt = false;
+    }
+    if (self->state == REPLICA_CLAIMING && self->claim_read && self->claim_delivered)
+        win(self);
+    if (!deciding(self))
+        return;
+    flight = partition_flight(self->partition);
+    if (flight.flying && flight.accepted == flight.records && flight_delivered(self, &flight)) {
+        partition_answer(self->partition);
+        partition_landed(self->partition, wall_us);
+    }
+    if (self->state == REPLICA_DRAINING && replica_owned_by_nobody(self)) {
+        partition_step_down(self->partition);
+        become(self, REPLICA_STANDBY);
+        log_info("partition %u is released", self->number);
+    }
+}
+
+/* ---- writing ---- */
+
+static void write_round(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    const uint8_t *record;
+    size_t n;
+    err_t err = {0};
+    bool good = true;
+    uint32_t records = 0;
+
+    if (!partition_has_round(self->partition))
+        return;
+    while (partition_seal(self->partition, wall_us, &record, &n)) {
+        records++;
+        /* After one that was not taken the later ones could not count. */
+        good = good &&
+               journal_append(self->journal, self->number, record, record + RECORD_HEADER_BYTES,
+                              n - RECORD_HEADER_BYTES, &err) == ERR_NONE;
+    }
+    partition_fly(self->partition);
+    if (records == 0) { /* acknowledgements only, or nothing */
+        partition_answer(self->partition);
+        partition_landed(self->partition, wall_us);
+        return;
+    }
+    metric_add(METRIC_ROUNDS, 1);
+    self->flight_at_us = boot_us;
+    if (!good)
+        doubt(self, err.text, boot_us);
+}
+
+static void write_release(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    err_t err = {0};
+
+    if (self->release.size > 0 || partition_flight(self->partition).flying ||
+        partition_has_round(self->partition) || replica_owned_by_nobody(self))
+        return;
+    partition_seal_release(self->partition, wall_us, &self->release);
+    self->flight_at_us = boot_us;
+    if (journal_append(self->journal, self->number, self->release.bytes,
+                       self->release.bytes + RECORD_HEADER_BYTES, 0, &err) != ERR_NONE)
+        doubt(self, err.text, boot_us);
+}
+
+void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    if (self->state == REPLICA_HALTED || self->state == REPLICA_CLOSED)
+        return;
+    if (self->follow_due && boot_us >= self->follow_at_us)
+        follow(self, boot_us);
+    begin_claim(self, boot_us);
+    write_claim(self, wall_us, boot_us);
+    if (deciding(self) && !partition_flight(self->partition).flying)
+        write_round(self, wall_us, boot_us);
+    if (self->state == REPLICA_DRAINING)
+        write_release(self, wall_us, boot_us);
+}
+
+void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    bool in_log =
+        self->claim.size > 0 || self->release.size > 0 || partition_flight(self->partition).flying;
+
+    partition_give_up_late(self->partition, wall_us);
+    if (deciding(self))
+        partition_on_tick(self->partition, wall_us);
+    if (in_log && boot_us - self->flight_at_us > LATE_US)
+        doubt(self, "the log did not answer for 10 s", boot_us);
+}
+
+bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us)
+{
+    if (!self->found || boot_us < self->position_at_us ||
+        self->stored.offset == replica_position(self)->offset)
+        return false;
+    self->position_at_us = boot_us + POSITION_US;
+    self->stored = *replica_position(self);
+    journal_put_position(self->number, &self->stored, effects);
+    return true;
+}
+
+/* ---- mail ---- */
+
+static bool is_barrier(const request_t *request)
+{
+    command_t command;
+
+    return command_decode(&command, request->command, request->command_bytes, NULL) == ERR_NONE &&
+           command.kind == COMMAND_BARRIER;
+}
+
+void replica_on_command(replica_t *self, request_t *request, int64_t wall_us)
+{
+    err_t err = {0};
+
+    if (self->state != REPLICA_OWNER) {
+        if (self->state == REPLICA_HALTED)
+            err_set(&err, ERR_HALTED, "%s", replica_trouble(self));
+        else
+            err_set(&err, ERR_UNREACHABLE, "partition %u is not owned here; ask again",
+                    self->number);
+    } else if (partition_full(self->partition) ||
+               partition_pending(self->partition) >= PENDING_MAX ||
+               partition_pending_bytes(self->partition) >= PENDING_BYTES) {
+        err_set(&err, ERR_OVERLOADED, "%zu requests already wait for partition %u",
+                partition_pending(self->partition), self->number);
+    } else if (MUTANT(LOCAL_READS) && is_barrier(request)) {
+        request_complete(request, NULL, 0, NULL);
+        return;
+    } else {
+        partition_on_command(self->partition, request, wall_us);
+        return;
+    }
+    request_complete(request, NULL, 0, &err);
+}
+
+void replica_on_frame(replica_t *self, const void *frame, size_t n, int64_t wall_us)
+{
+    if (self->state == REPLICA_OWNER)
+        partition_on_frame(self->partition, frame, n, wall_us);
+}
+
+/* ---- life ---- */
+
+replica_t *replica_new(const partition_config_t *partition, journal_t *journal)
+{
+    replica_t *self = memory_zalloc(sizeof *self);
+    partition_config_t config = *partition;
+
+    config.shared = true;
+    self->partition = partition_new(&config);
+    self->journal = journal;
+    self->number = partition->number;
+    self->incarnation = partition->incarnation;
+    self->store = partition->store;
+    self->clock_agrees = true;
+    buffer_init(&self->claim, RECORD_HEADER_BYTES + 16);
+    buffer_init(&self->release, RECORD_HEADER_BYTES + 16);
+    return self;
+}
+
+void replica_destroy(replica_t **self_p)
+{
+    replica_t *self = *self_p;
+
+    if (self == NULL)
+        return;
+    *self_p = NULL;
+    partition_destroy(&self->partition);
+    buffer_free(&self->claim);
+    buffer_free(&self->release);
+    free(self);
+}
+
+/* ---- looking at it ---- */
+
+replica_state_t replica_state(const replica_t *self)
+{
+    return self->state;
+}
+
+const char *replica_state_name(replica_state_t state)
+{
+    return state_names[state];
+}
+
+const position_t *replica_position(const replica_t *self)
+{
+    return partition_position(self->partition);
+}
+
+bool replica_owned_by_nobody(const replica_t *self)
+{
+    static const hash_t nobody;
+
+    return hash_equal(&replica_position(self)->owner, &nobody);
+}
+
+bool replica_stuck(const replica_t *self, int64_t boot_us)
+{
+    bool in_log =
+        self->claim.size > 0 || self->release.size > 0 || partition_flight(self->partition).flying;
+
+    return self->state == REPLICA_HALTED || (in_log && boot_us - self->flight_at_us > STUCK_US);
+}
+
+bool replica_idle(const replica_t *self)
+{
+    return !partition_flight(self->partition).flying && !partition_has_round(self->partition) &&
+           self->claim.size == 0 && self->release.size == 0 && partition_idle(self->partition);
+}
+
+const char *replica_trouble(const replica_t *self)
+{
+    return partition_trouble(self->partition);
+}
+
+uint16_t replica_number(const replica_t *self)
+{
+    return self->number;
+}
+
+void replica_metrics(const replica_t *self, buffer_t *out)
+{
+    buffer_printf(out,
+                  "fealty_replica_state{partition=\"%u\",state=\"%s\"} 1\n"
+                  "fealty_replica_epoch{partition=\"%u\"} %llu\n"
+                  "fealty_replica_claims_total{partition=\"%u\"} %llu\n"
+                  "fealty_replica_doubts_total{partition=\"%u\"} %llu\n",
+                  self->number, state_names[self->state], self->number,
+                  (unsigned long long)replica_position(self)->epoch, self->number,
+                  (unsigned long long)self->claims, self->number, (unsigned long long)self->doubts);
+    if (deciding(self))
+        partition_metrics(self->partition, out);
+}

@@ -1,0 +1,77 @@
+/* replica.h - one node's copy of a partition on a shared log: it follows, claims, owns, releases (protocol section 3)
+ *
+ * Contract   Free of I/O but for reads of its store and appends to its journal: the driver (a shard's thread, the
+ *            simulator) calls in, one pass after the other:
+ *              1. replica_on_command, replica_on_frame, replica_on_tick
+ *              2. every record that journal_next returns to replica_on_record, every report to replica_on_report
+ *              3. the effects they appended are written to the store (journal_commit), not synced
+ *              4. replica_settle: answers what is now read back, delivered and stored; ends claims
+ *              5. replica_write: seals and appends what the partition wants to say next
+ *            One round of a partition is in the log at a time; the next one is decided meanwhile on its overlay.
+ *            States and the ways between them are a table in replica.c.
+ *            An answer leaves only when a record that was appended after its decision was read back, accepted, stored
+ *            and delivered, refusals and barriers included (protocol section 2): a round without effects gets a
+ *            record without decisions. On any doubt the replica steps down, and what was in the log waits until the
+ *            next accepted claim says which of it counts; what does not count answers ERR_UNREACHABLE (it was not
+ *            applied), what nobody can tell ERR_UNKNOWN_OUTCOME.
+ * Threads    The driver's.
+ * Ownership  partition and journal configuration are borrowed; requests as in partition.h.
+ * Units      wall_us: UTC; boot_us: a clock that never jumps.
+ * Errors     replica_open: those of the store. A halted replica says why in replica_trouble().
+ */
+#ifndef FEALTY_REPLICA_H
+#define FEALTY_REPLICA_H
+
+#include "actors/partition.h"
+
+typedef enum {
+    REPLICA_CLOSED, /* follows nothing */
+    REPLICA_CHECKING, /* reads the last applied record again: nothing else is taken before it matches */
+    REPLICA_STANDBY,  /* applies what it reads */
+    REPLICA_CLAIMING, /* its claim is on the way into the log */
+    REPLICA_OWNER,    /* its claim was read back: it decides */
+    REPLICA_DRAINING, /* takes nothing new; its RELEASE follows the last round */
+    REPLICA_HALTED    /* the log is not the one it knows: until a restart or an operator's word */
+} replica_state_t;
+
+typedef struct replica replica_t;
+
+replica_t *replica_new(const partition_config_t *partition, journal_t *journal);
+void replica_destroy(replica_t **self_p);
+
+/* Reads the stored position and starts to follow the log behind it. */
+errcode_t replica_open(replica_t *self, err_t *err);
+/* Stops following; what waits is answered as by a step-down. */
+void replica_close(replica_t *self, int64_t boot_us);
+
+/* Wishes; each is taken back by the other. To claim: at once when nobody owns the log (a RELEASE, an empty log), else
+ * over the present owner. Repeated wishes are harmless. */
+void replica_claim(replica_t *self, const hash_t *fresh_history, int64_t boot_us);
+void replica_release(replica_t *self);
+/* This node's clock and the log's agree, or not: without that nothing is claimed. */
+void replica_set_clock_agrees(replica_t *self, bool agrees);
+
+void replica_on_command(replica_t *self, request_t *request, int64_t wall_us);
+void replica_on_frame(replica_t *self, const void *frame, size_t n, int64_t wall_us);
+void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us);
+void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t *effects,
+                       int64_t boot_us);
+void replica_on_report(replica_t *self, const journal_report_t *report, int64_t boot_us);
+/* Now and then: the position over records without effects, appended to effects. false: nothing to store. */
+bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us);
+void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us);
+void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us);
+
+replica_state_t replica_state(const replica_t *self);
+const char *replica_state_name(replica_state_t state);
+const position_t *replica_position(const replica_t *self); /* applied */
+bool replica_owned_by_nobody(const replica_t *self); /* the log ends with a RELEASE, or is empty */
+/* Cannot be moved forward by this node although it should: the heartbeat names it (protocol section 3). */
+bool replica_stuck(const replica_t *self, int64_t boot_us);
+/* Nothing is in the log, nothing waits to be sent to other partitions. */
+bool replica_idle(const replica_t *self);
+const char *replica_trouble(const replica_t *self); /* NULL: none */
+void replica_metrics(const replica_t *self, buffer_t *out);
+uint16_t replica_number(const replica_t *self);
+
+#endif

@@ -1,0 +1,99 @@
+/* membership.h - who belongs to a cluster on a shared log, and who should own what (protocol sections 3 and 7)
+ *
+ * Contract   A state machine over the two channels of the journal: fed with every record of JOURNAL_CONTROL and
+ *            JOURNAL_LIVENESS in log order and with time; it says which bytes to publish and which partitions this node
+ *            should follow, claim or release. Free of I/O; the same on a node and in the simulator.
+ *            Control: GENESIS (first in the log wins), then VIEWs, each whole: `number == present + 1`, first in the log
+ *            wins, everything else is ignored. A node joins, changes its address or its incarnation, and leaves by
+ *            proposing the next view; who loses proposes again on top of the winner after a random 0 to 500 ms.
+ *            A view's placement is computed once by its proposer: owner and followers per partition, consistent hashing
+ *            with bounded load, moving as little as possible from the view before.
+ *            Liveness: each node publishes one heartbeat a second with the partitions that it owns, cannot move
+ *            forward, and follows closely enough to take over. Silence is counted in own heartbeats that were read
+ *            back: an outage of the log stops everybody's clock by itself. A follower of rank r should claim when the
+ *            owner (by the log, else by the view) was silent, or named the partition stuck, for 3 + r own heartbeats.
+ *            A view in which this node id stands with another incarnation: this process was replaced; it stops.
+ * Threads    One.
+ * Ownership  Texts and arrays returned live until the next membership_on_*.
+ * Units      Microseconds; wall: UTC, boot: never jumps.
+ * Errors     membership_trouble() names what an operator must know; bad records are counted and ignored.
+ */
+#ifndef FEALTY_MEMBERSHIP_H
+#define FEALTY_MEMBERSHIP_H
+
+#include "cluster/view.h"
+#include "protocol/clock.h"
+#include "storage/journal.h"
+
+#define MEMBERSHIP_HEARTBEAT_US INT64_C(1000000)
+#define MEMBERSHIP_SILENCE      3 /* own heartbeats read back, plus the follower's rank */
+#define MEMBERSHIP_CLOSE        1000 /* records behind: near enough for a planned move */
+
+typedef struct membership membership_t;
+
+/* What this node does with a partition, told by the driver before each heartbeat. */
+typedef struct {
+    bool owned;     /* own claim read back, and neither drained nor deposed since */
+    bool stuck;     /* see replica_stuck() */
+    uint64_t behind; /* records; UINT64_MAX not known */
+    uint64_t epoch;
+    bool released;  /* by the log nobody owns it */
+} membership_partition_t;
+
+typedef struct {
+    hash_t node;        /* for ever the same for one data directory */
+    hash_t incarnation; /* of this process */
+    const char *address; /* where peers dial it; copied */
+    const char *rack;    /* may be NULL or "" */
+    uint32_t weight;     /* 100: as much as any other */
+    uint16_t partitions; /* of customers: proposed at genesis */
+    uint8_t followers;   /* per partition: proposed at genesis */
+    const random_source_t *random;
+    /* The present figures of a partition that this node follows. */
+    void (*partition)(void *state, uint16_t partition, membership_partition_t *out);
+    void *state;
+} membership_config_t;
+
+membership_t *membership_new(const membership_config_t *config);
+void membership_destroy(membership_t **self_p);
+
+/* A record of one of the two channels. */
+void membership_on_record(membership_t *self, const journal_record_t *record, int64_t wall_us,
+                          int64_t boot_us);
+/* The control channel was read to its end for the first time: now this node may propose. */
+void membership_caught_up(membership_t *self);
+/* Lets time pass; afterwards take what membership_next_* gives. */
+void membership_on_tick(membership_t *self, int64_t wall_us, int64_t boot_us);
+/* Bytes to publish on *channel; false: none. What could not be published is made anew by a later tick. */
+bool membership_next_record(membership_t *self, uint16_t *channel, buffer_t *out);
+
+/* What to do with partitions; false: nothing more at the moment. The same wish may come again. */
+typedef enum {
+    MEMBERSHIP_FOLLOW,   /* start to follow */
+    MEMBERSHIP_UNFOLLOW, /* no longer placed here, and safely owned elsewhere */
+    MEMBERSHIP_CLAIM,    /* claim it now */
+    MEMBERSHIP_RELEASE   /* the view gives it to another node, which is near enough */
+} membership_wish_t;
+bool membership_next_wish(membership_t *self, membership_wish_t *wish, uint16_t *partition);
+
+/* This process stops in order: its partitions are released now; the followers of each claim at once. */
+void membership_stop(membership_t *self);
+/* An operator's words: the next view gives nothing to `node` (drain), or does not know it any more (forget). */
+errcode_t membership_drain(membership_t *self, const hash_t *node, err_t *err);
+errcode_t membership_forget(membership_t *self, const hash_t *node, err_t *err);
+
+const view_t *membership_view(const membership_t *self); /* NULL before the first */
+bool membership_joined(const membership_t *self); /* the view holds this process */
+bool membership_replaced(const membership_t *self); /* another process is this node */
+/* Owner of a partition as heartbeats and the view say; its index in the view, or SIZE_MAX. For showing and routing. */
+size_t membership_owner(const membership_t *self, uint16_t partition);
+bool membership_alive(const membership_t *self, size_t member); /* heartbeat within the last 3 own ones */
+/* Heartbeats come back: the log works for this node. */
+bool membership_heard_self(const membership_t *self, int64_t boot_us);
+/* Own clock minus the log's, by the newest own heartbeat; 0 when none came back yet. */
+int64_t membership_clock_off_us(const membership_t *self);
+const char *membership_trouble(const membership_t *self); /* NULL: none */
+/* The body of GET /cluster/: JSON. */
+void membership_status(const membership_t *self, buffer_t *out);
+
+#endif
