@@ -1,6 +1,7 @@
 # Fealty: `make help` lists what there is. One binary, build/fealty, from all .c files of the folders below.
 #
-# Variants (build/obj/VARIANT): release, asan (address + undefined), tsan (threads), fuzz (clang, coverage + address).
+# Variants (build/obj/VARIANT): release, asan (address + undefined), tsan (threads), fuzz (clang, coverage + address),
+# mutants (safety rules can be taken away, see protocol/mutant.h: for the simulator's own test only).
 
 ifeq ($(origin CC),default)
 CC := gcc
@@ -24,10 +25,12 @@ FLAGS_release = $(CFLAGS)
 FLAGS_asan    = -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FLAGS_tsan    = -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 FLAGS_fuzz    = -O1 -g -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FLAGS_mutants = $(CFLAGS) -DFEALTY_MUTANTS
 CC_release    = $(CC)
 CC_asan       = $(CC)
 CC_tsan       = $(CC)
 CC_fuzz       = $(FUZZ_CC)
+CC_mutants    = $(CC)
 
 SOURCES   := $(foreach folder,$(FOLDERS),$(sort $(wildcard $(folder)/*.c)))
 MAIN      := node/main.c
@@ -53,8 +56,8 @@ TEST_PROGRAMS := build/fealty build/asan/fealty build/tsan/fealty \
                  build/shims/clock.so \
                  $(if $(wildcard tests/sim/main.c),build/sim)
 
-.PHONY: all run test bench cluster check sim deps install fuzz clean help format format-check tidy \
-        sanitizers test-programs bench-programs docs deps-build deps-test deps-check deps-bench
+.PHONY: all run test bench cluster cluster-kafka chaos check sim deps install fuzz clean help format format-check tidy \
+        sanitizers test-programs bench-programs docs deps-build deps-test deps-check deps-bench deps-kafka
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -68,7 +71,11 @@ run: all ## build, then start one node on 127.0.0.1:8080 with its data in ./data
 cluster: all ## three nodes on loopback, with a how-to; Ctrl-C stops them
 	@exec tools/cluster.sh
 
-test: deps-test ## everything that proves it; the last line sums all up
+cluster-kafka: all deps-kafka ## three nodes on real Kafka on loopback, to watch a take-over; Ctrl-C stops them
+	@exec tools/cluster_kafka.sh
+
+# Kafka's own packages only where they must be: without them its tests are skipped by name.
+test: $(if $(filter 1,$(REQUIRE_KAFKA)),deps-kafka,deps-test) ## everything that proves it; the last line sums all up
 	@exec python3 tests/run.py
 
 check: deps-check format-check tidy sanitizers ## format, clang-tidy, address + undefined and thread sanitizers
@@ -76,6 +83,9 @@ check: deps-check format-check tidy sanitizers ## format, clang-tidy, address + 
 sim: deps-build ## whole clusters on one thread, from seeds: SEED=1 RUNS=50
 	@$(MAKE) --no-print-directory -j$(JOBS) build/sim
 	@build/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+
+chaos: all deps-kafka ## nodes, brokers and network fail under load; a checker decides: MINUTES=5 SEED=1
+	@exec python3 tests/chaos/chaos.py $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
 
 fuzz: deps-test ## each fuzz target for FUZZ_SECONDS (60)
 	@$(MAKE) --no-print-directory -j$(JOBS) $(addprefix build/fuzz/,$(FUZZERS))
@@ -91,7 +101,7 @@ install: all ## to PREFIX (/usr/local), below DESTDIR
 	install -m 644 README.md CHANGELOG.md LICENSE $(filter-out docs/README.md,$(wildcard docs/*.md)) '$(DESTDIR)$(PREFIX)/share/doc/fealty/'
 
 deps: ## install the Debian packages for everything, once
-	@tools/deps.sh build test check bench
+	@tools/deps.sh build test check bench kafka
 
 docs: all ## write docs/configuration.md from the table in node/config.c
 	build/fealty help --markdown > build/configuration.md
@@ -101,7 +111,7 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 deps-build:
 	@tools/deps.sh build
@@ -111,6 +121,8 @@ deps-check:
 	@tools/deps.sh build test check
 deps-bench:
 	@tools/deps.sh build bench
+deps-kafka:
+	@tools/deps.sh build test kafka
 
 test-programs: $(TEST_PROGRAMS)
 bench-programs: build/fealty build/fealty-bench build/fealty-bench-bare build/fealty-bench-rocksdb
@@ -156,7 +168,7 @@ build/obj/$(1)/parts.a: $$(patsubst %.c,build/obj/$(1)/%.o,$$(BENCH_PARTS) $$(SI
 	@rm -f $$@
 	$$(Q)ar qcs $$@ $$^
 endef
-$(foreach variant,release asan tsan fuzz,$(eval $(call VARIANT,$(variant))))
+$(foreach variant,release asan tsan fuzz mutants,$(eval $(call VARIANT,$(variant))))
 
 define PROGRAM # path, variant, object files and archives, further libraries
 $(1): $(3) build/obj/$(2)/fealty.a
@@ -172,6 +184,7 @@ $(eval $(call PROGRAM,build/tsan/fealty,tsan,build/obj/tsan/node/main.o,))
 $(eval $(call PROGRAM,build/unit,release,$(call objects,release,$(UNITS)) build/obj/release/parts.a,-lcriterion))
 $(eval $(call PROGRAM,build/asan/unit,asan,$(call objects,asan,$(UNITS)) build/obj/asan/parts.a,-lcriterion))
 $(eval $(call PROGRAM,build/sim,release,$(call objects,release,$(SIMULATED)),))
+$(eval $(call PROGRAM,build/mutants/sim,mutants,$(call objects,mutants,$(SIMULATED)),))
 $(eval $(call PROGRAM,build/fealty-bench,release,$(call objects,release,$(BENCH)),))
 $(eval $(call PROGRAM,build/fealty-bench-bare,release,build/obj/release/bench/bare_civetweb.o,))
 $(eval $(call PROGRAM,build/fealty-bench-rocksdb,release,build/obj/release/bench/raw_rocksdb.o,))

@@ -2,6 +2,7 @@
 #include "actors/partition_parts.h"
 #include "protocol/log.h"
 #include "protocol/metrics.h"
+#include "protocol/mutant.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -459,6 +460,25 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     reply_result(self, request, self->blob.bytes, self->blob.size);
 }
 
+/* What must never happen: only the other side's refusal reverses a transfer. */
+static void reverse_late(partition_t *self, uint64_t transfer)
+{
+    const credit_reply_t reply = {.transfer = transfer,
+                                  .status = 504,
+                                  .code = text_of("timeout"),
+                                  .error = text_of("It took too long.")};
+    err_t err;
+
+    buffer_reset(&self->row);
+    credit_reply_encode(&reply, &self->row);
+    decision_begin(self, NULL, 0, false);
+    if (decide_credit_reply(self, (text_t){(const char *)self->row.bytes, self->row.size}, &err) ==
+        ERR_NONE)
+        decision_end(self);
+    else
+        decision_undo(self);
+}
+
 void partition_on_tick(partition_t *self, int64_t wall_us)
 {
     err_t err;
@@ -471,9 +491,15 @@ void partition_on_tick(partition_t *self, int64_t wall_us)
             "the transfer has not ended yet; ask for it with the idempotency key");
     for (waiting_t **link = &self->waiting; *link != NULL;) {
         waiting_t *waiting = *link;
-        if (waiting->until_us == 0 || wall_us < waiting->until_us)
+        if (waiting->until_us == 0 || wall_us < waiting->until_us) {
             link = &waiting->next;
-        else if (waiting->transfer != 0)
+            continue;
+        }
+        if (MUTANT(REVERSE_ON_TIMEOUT) && waiting->transfer != 0) {
+            reverse_late(self, waiting->transfer);
+            return;
+        }
+        if (waiting->transfer != 0)
             answer_waiting(self, link, NULL, 0, &err);
         else if (waiting->everywhere)
             answer_missing(self, link);

@@ -26,8 +26,9 @@ errcode_t partition_room(const partition_t *self, uint16_t dst, err_t *err)
 {
     const sending_t *sending = &self->sending[dst];
     uint64_t waiting = sending->decided.next - 1 - sending->decided.acked;
+    uint64_t most = self->config.pair_max != 0 ? self->config.pair_max : MESSAGE_PAIR_MAX;
 
-    if (waiting < MESSAGE_PAIR_MAX && sending->bytes < MESSAGE_PAIR_BYTES_MAX)
+    if (waiting < most && sending->bytes < MESSAGE_PAIR_BYTES_MAX)
         return ERR_NONE;
     return err_set(err, ERR_UNREACHABLE, "%llu messages to partition %u already wait",
                    (unsigned long long)waiting, dst);
@@ -93,6 +94,9 @@ static void on_data(partition_t *self, const frame_t *frame)
         return;
     }
     receiving->ack_due = true;
+    if (MUTANT(REPLY_COUNTED) && body_type(frame->body) == BODY_CREDIT_1 &&
+        partition_room(self, frame->src, &err) != ERR_NONE)
+        return;
     if (frame->n != before.seq + 1)
         return; /* seen already, or one before it is missing: the acknowledgement says where we stand */
     command_t command = {

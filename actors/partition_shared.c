@@ -103,7 +103,7 @@ void partition_step_down(partition_t *self)
 
     if (self->state != PARTITION_HALTED)
         self->state = PARTITION_STANDBY;
-    err_set(&err, ERR_UNREACHABLE,
+    err_set(&err, ERR_NOT_OWNER,
             "partition %u is being taken over; this was not applied, ask again",
             self->config.number);
     round_answer(self->now, &err);
@@ -123,7 +123,7 @@ void partition_resolve(partition_t *self, bool covered)
     err_set(&unknown, ERR_UNKNOWN_OUTCOME,
             "partition %u was taken over meanwhile; ask for the outcome with the idempotency key",
             self->config.number);
-    err_set(&refused, ERR_UNREACHABLE,
+    err_set(&refused, ERR_NOT_OWNER,
             "partition %u is being taken over; this was not applied, ask again",
             self->config.number);
     for (size_t i = 0; i < round->reply_count; i++) {

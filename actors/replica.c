@@ -548,7 +548,7 @@ void replica_on_command(replica_t *self, request_t *request, int64_t wall_us)
         if (self->state == REPLICA_HALTED)
             err_set(&err, ERR_HALTED, "%s", replica_trouble(self));
         else
-            err_set(&err, ERR_UNREACHABLE, "partition %u is not owned here; ask again",
+            err_set(&err, ERR_NOT_OWNER, "partition %u is not owned here; ask again",
                     self->number);
     } else if (partition_full(self->partition) ||
                partition_pending(self->partition) >= PENDING_MAX ||

@@ -61,7 +61,7 @@ typedef struct {
     bool stopping;   /* it stops in order: it claims nothing any more */
     uint16_t partitions;
     uint8_t owned[CHANNEL_BITMAP_BYTES];
-    uint8_t stuck[CHANNEL_BITMAP_BYTES];      /* owned, and cannot be moved forward */
+    uint8_t stuck[CHANNEL_BITMAP_BYTES];      /* this node should move it forward, and cannot */
     uint8_t ready[CHANNEL_BITMAP_BYTES];      /* followed closely enough for a planned move */
     uint64_t epochs[VIEW_PARTITIONS_MAX + 1]; /* of those owned, from 1; 0 elsewhere */
 } liveness_t;

@@ -7,6 +7,8 @@ static bool command_skip(unpack_t *in);
 static bool result_skip(unpack_t *in);
 static bool message_skip(unpack_t *in);
 static bool hello_skip(unpack_t *in);
+static bool shared_hello_skip(unpack_t *in);
+static bool address_next(unpack_t *in, char address[ADDRESS_BYTES]);
 static bool blob_skip(unpack_t *in);
 static bool nothing_skip(unpack_t *in);
 static void text_copy(char *out, size_t room, const char *text, size_t n);
@@ -16,11 +18,12 @@ static const struct {
     bool (*skip)(unpack_t *in);
     uint32_t count;
 } kinds[LINK_KIND__END] = {
-    [LINK_HELLO] = {hello_skip, 1},      [LINK_HEARTBEAT] = {nothing_skip, 1},
-    [LINK_BYE] = {nothing_skip, 1},      [LINK_COMMANDS] = {command_skip, 0},
-    [LINK_RESULTS] = {result_skip, 0},   [LINK_MESSAGES] = {message_skip, 0},
-    [LINK_QUERIES] = {command_skip, 0},  [LINK_GENESIS] = {blob_skip, 1},
-    [LINK_GENESIS_ACK] = {blob_skip, 1},
+    [LINK_HELLO] = {hello_skip, 1},         [LINK_HEARTBEAT] = {nothing_skip, 1},
+    [LINK_BYE] = {nothing_skip, 1},         [LINK_COMMANDS] = {command_skip, 0},
+    [LINK_RESULTS] = {result_skip, 0},      [LINK_MESSAGES] = {message_skip, 0},
+    [LINK_QUERIES] = {command_skip, 0},     [LINK_GENESIS] = {blob_skip, 1},
+    [LINK_GENESIS_ACK] = {blob_skip, 1},    [LINK_SHARED_HELLO] = {shared_hello_skip, 1},
+    [LINK_QUERIES_ANY] = {command_skip, 0},
 };
 
 void link_header_encode(const link_header_t *self, uint8_t out[LINK_HEADER_BYTES])
@@ -171,14 +174,11 @@ void link_hello_put(buffer_t *out, const link_hello_t *hello)
 
 bool link_hello_next(unpack_t *in, link_hello_t *hello)
 {
-    const char *address = NULL;
-    size_t address_bytes = unpack_text(in, &address);
     uint64_t node, partitions;
 
     memset(hello, 0, sizeof *hello);
-    if (in->failed || address_bytes == 0 || address_bytes >= ADDRESS_BYTES)
+    if (!address_next(in, hello->address))
         return false;
-    memcpy(hello->address, address, address_bytes);
     (void)unpack_fixed(in, hello->heard.bytes, HASH_BYTES);
     (void)unpack_fixed(in, hello->list.bytes, HASH_BYTES);
     hello->born = unpack_bool(in);
@@ -187,12 +187,59 @@ bool link_hello_next(unpack_t *in, link_hello_t *hello)
     node = unpack_u64(in);
     partitions = unpack_u64(in);
     if (in->failed || node >= BIRTH_NODES_MAX || partitions == 0 ||
-        partitions > BIRTH_PARTITIONS_MAX || strlen(hello->address) != address_bytes ||
-        address_check(hello->address, NULL, NULL, NULL) != ERR_NONE)
+        partitions > BIRTH_PARTITIONS_MAX)
         return false;
     hello->node = (uint16_t)node;
     hello->partitions = (uint16_t)partitions;
     return unpack_fixed(in, hello->owned, (size_t)(partitions + 8) / 8);
+}
+
+void link_shared_hello_put(buffer_t *out, const link_shared_hello_t *hello)
+{
+    uint32_t owned = 0;
+
+    for (uint32_t i = 0; i <= hello->partitions; i++)
+        owned += hello->epochs[i] != 0;
+    pack_text(out, hello->address, strlen(hello->address));
+    pack_blob(out, hello->heard.bytes, HASH_BYTES);
+    pack_bool(out, hello->known);
+    pack_blob(out, hello->cluster.bytes, HASH_BYTES);
+    pack_u64(out, hello->partitions);
+    pack_u64(out, owned);
+    for (uint32_t i = 0; i <= hello->partitions; i++) {
+        if (hello->epochs[i] == 0)
+            continue;
+        pack_u64(out, i);
+        pack_u64(out, hello->epochs[i]);
+    }
+}
+
+bool link_shared_hello_next(unpack_t *in, link_shared_hello_t *hello)
+{
+    uint64_t partitions, owned, last = 0;
+
+    memset(hello, 0, sizeof *hello);
+    if (!address_next(in, hello->address))
+        return false;
+    (void)unpack_fixed(in, hello->heard.bytes, HASH_BYTES);
+    hello->known = unpack_bool(in);
+    (void)unpack_fixed(in, hello->cluster.bytes, HASH_BYTES);
+    partitions = unpack_u64(in);
+    owned = unpack_u64(in);
+    if (in->failed || partitions == 0 || partitions > BIRTH_PARTITIONS_MAX ||
+        owned > partitions + 1)
+        return false;
+    hello->partitions = (uint16_t)partitions;
+    for (uint64_t i = 0; i < owned; i++) {
+        uint64_t partition = unpack_u64(in);
+        uint64_t epoch = unpack_u64(in);
+
+        if (in->failed || partition > partitions || epoch == 0 || (i > 0 && partition <= last))
+            return false;
+        hello->epochs[partition] = epoch;
+        last = partition;
+    }
+    return true;
 }
 
 static bool command_skip(unpack_t *in)
@@ -221,6 +268,26 @@ static bool hello_skip(unpack_t *in)
     link_hello_t hello;
 
     return link_hello_next(in, &hello);
+}
+
+static bool shared_hello_skip(unpack_t *in)
+{
+    link_shared_hello_t hello;
+
+    return link_shared_hello_next(in, &hello);
+}
+
+/* Of a HELLO: one that could be dialled. */
+static bool address_next(unpack_t *in, char address[ADDRESS_BYTES])
+{
+    const char *text = NULL;
+    size_t bytes = unpack_text(in, &text);
+
+    if (in->failed || bytes == 0 || bytes >= ADDRESS_BYTES)
+        return false;
+    memcpy(address, text, bytes);
+    address[bytes] = '\0';
+    return strlen(address) == bytes && address_check(address, NULL, NULL, NULL) == ERR_NONE;
 }
 
 static bool blob_skip(unpack_t *in)

@@ -33,6 +33,9 @@ typedef enum {
     LINK_QUERIES = 7,
     LINK_GENESIS = 8,     /* a birth record to be stored */
     LINK_GENESIS_ACK = 9, /* it is stored; body: cluster id */
+    LINK_SHARED_HELLO =
+        10,                /* HELLO of a node on a shared log; a program that knows none drops it */
+    LINK_QUERIES_ANY = 11, /* QUERIES that need no barrier: any copy of the partition may answer */
     LINK_KIND__END
 } link_kind_t;
 
@@ -50,7 +53,7 @@ errcode_t link_header_decode(link_header_t *self, const void *bytes, size_t n, e
 /* Length, checksum and every item of the body. */
 errcode_t link_frame_check(const link_header_t *header, const void *body, size_t n, err_t *err);
 
-/* COMMANDS and QUERIES. */
+/* COMMANDS, QUERIES and QUERIES_ANY. */
 typedef struct {
     uint64_t id; /* the sender's; comes back with the result */
     uint16_t partition;
@@ -94,6 +97,19 @@ typedef struct {
 } link_hello_t;
 void link_hello_put(buffer_t *out, const link_hello_t *hello);
 bool link_hello_next(unpack_t *in, link_hello_t *hello);
+
+/* SHARED_HELLO, one item. */
+typedef struct {
+    char address[ADDRESS_BYTES]; /* where the sender can be dialled */
+    hash_t heard; /* the receiver's incarnation while the sender hears it, else zero */
+    bool known;   /* the sender has read a view; the members below come from there */
+    hash_t cluster;
+    uint16_t partitions;
+    uint64_t epochs[BIRTH_PARTITIONS_MAX + 1]; /* in which it owns a partition; 0: it does not */
+} link_shared_hello_t;
+/* Only owned partitions are written, ascending. */
+void link_shared_hello_put(buffer_t *out, const link_shared_hello_t *hello);
+bool link_shared_hello_next(unpack_t *in, link_shared_hello_t *hello);
 
 static inline bool link_hello_owns(const link_hello_t *hello, uint16_t partition)
 {

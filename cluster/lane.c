@@ -6,7 +6,8 @@
 #define ITEM_EXTRA_BYTES 512 /* what an item takes at most beside its payload */
 
 /* Kinds that are batched, in the order in which they are sent: what frees others first. */
-static const link_kind_t batched[] = {LINK_RESULTS, LINK_MESSAGES, LINK_COMMANDS, LINK_QUERIES};
+static const link_kind_t batched[] = {LINK_RESULTS, LINK_MESSAGES, LINK_COMMANDS, LINK_QUERIES,
+                                      LINK_QUERIES_ANY};
 
 static void send_batch(lane_t *self, link_kind_t kind);
 static size_t payload_bytes(const item_t *item);
@@ -14,6 +15,7 @@ static void put_item(lane_t *self, item_t *item);
 static void fail_sent(lane_t *self, const pending_slot_t *slot, const char *why);
 static void finish(lane_t *self, request_t *request, const err_t *err);
 static item_t *list_take(item_list_t *list);
+static const char *name_of(const lane_t *self);
 
 void lane_init(lane_t *self, wire_t *wire, size_t link, const char *address, const hash_t *from,
                lane_counters_t *counters)
@@ -137,10 +139,10 @@ void lane_lose(lane_t *self, const char *why)
 
 void lane_refuse(lane_t *self, item_t *item)
 {
-    if (item->kind == LINK_COMMANDS || item->kind == LINK_QUERIES) {
+    if (item->kind != LINK_RESULTS && item->kind != LINK_MESSAGES) {
         err_t err;
 
-        (void)err_set(&err, ERR_UNREACHABLE, "the node at %s cannot be reached", self->address);
+        (void)err_set(&err, ERR_UNREACHABLE, "the node at %s cannot be reached", name_of(self));
         finish(self, item->request, &err);
         item->request = NULL;
     } else if (item->kind == LINK_MESSAGES) {
@@ -177,7 +179,7 @@ static void send_batch(lane_t *self, link_kind_t kind)
     if (lane_send(self, kind, count))
         return;
     /* The socket had room and did not take it after all: nothing of this frame has left. */
-    (void)err_set(&err, ERR_UNREACHABLE, "the node at %s cannot be reached", self->address);
+    (void)err_set(&err, ERR_UNREACHABLE, "the node at %s cannot be reached", name_of(self));
     while (pending_take_next(self->pending, &at, INT64_MAX, self->batch, &slot))
         finish(self, slot.request, &err);
 }
@@ -199,11 +201,12 @@ static void put_item(lane_t *self, item_t *item)
     switch (item->kind) {
     case LINK_COMMANDS:
     case LINK_QUERIES:
+    case LINK_QUERIES_ANY:
         command = (link_command_t){.partition = request->partition,
                                    .deadline_us = request->deadline_us,
                                    .bytes = request->command,
                                    .n = request->command_bytes};
-        command.id = pending_add(self->pending, request, item->kind == LINK_QUERIES, self->batch);
+        command.id = pending_add(self->pending, request, item->kind != LINK_COMMANDS, self->batch);
         item->request = NULL;
         link_command_put(&self->body, &command);
         break;
@@ -226,7 +229,7 @@ static void fail_sent(lane_t *self, const pending_slot_t *slot, const char *why)
     err_t err;
 
     (void)err_set(&err, slot->query ? ERR_UNREACHABLE : ERR_UNKNOWN_OUTCOME, "the node at %s %s",
-                  self->address, why);
+                  name_of(self), why);
     finish(self, slot->request, &err);
 }
 
@@ -244,4 +247,10 @@ static item_t *list_take(item_list_t *list)
     if (item != NULL)
         list->first = (item_t *)item->entry.next;
     return item;
+}
+
+/* On a shared log a lane may have lost its peer, address and all. */
+static const char *name_of(const lane_t *self)
+{
+    return self->address[0] != '\0' ? self->address : "(no member any more)";
 }

@@ -47,7 +47,7 @@ typedef struct {
     hash_t from;                       /* own incarnation */
     hash_t to;                         /* the peer's, zero: not known */
     lane_counters_t *counters;         /* borrowed */
-    item_list_t lists[LINK_KIND__END]; /* COMMANDS, RESULTS, MESSAGES, QUERIES */
+    item_list_t lists[LINK_KIND__END]; /* COMMANDS, RESULTS, MESSAGES, QUERIES, QUERIES_ANY */
     pending_t *pending;                /* owned */
     buffer_t body;                     /* of the frame being made */
     uint64_t batch;                    /* number of that frame */

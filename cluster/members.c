@@ -1,10 +1,10 @@
 /* members.c - peers, judged again after every change of what they say or of whether they are heard
  *
- * All that follows from the HELLOs (refusals, contests, who is up) is computed afresh by judge(); only three things
+ * All that follows from the HELLOs (refusals, contests, who is up) is computed afresh by members_judge(); only three things
  * have a memory: which incarnation a peer had last, when a replaced one was heard again, and that this node itself
  * was found contested.
  */
-#include "cluster/members.h"
+#include "cluster/members_state.h"
 
 #include "protocol/buffer.h"
 #include "protocol/log.h"
@@ -13,48 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TROUBLE_BYTES 400
-
-typedef struct {
-    bool known; /* had a HELLO; the members below hold */
-    link_hello_t hello;
-    hash_t incarnation;
-    hash_t previous; /* incarnation before this one */
-    int64_t replaced_us;
-    int64_t heard_us;
-    int64_t twice_us; /* when the replaced process was last heard alive; 0: never */
-    bool bye;
-    bool confirmed; /* it has had our HELLO */
-
-    /* judged */
-    bool alive;
-    bool foreign;   /* not of this cluster: what it advertises counts for nothing */
-    bool contested; /* somebody else claims the same */
-    bool up;
-    char refusal[TROUBLE_BYTES];
-    uint64_t session;
-} peer_t;
-
-struct members {
-    addresses_t addresses;
-    hash_t incarnation;
-    hash_t list;
-    uint16_t partitions; /* configured */
-    bool born;
-    birth_t birth;
-    peer_t *peers;  /* owned; one per address, the own one unused */
-    int64_t now_us; /* as last told */
-    uint64_t version;
-    char self_refusal[TROUBLE_BYTES]; /* another process is this node: stays */
-    uint8_t self_contested[(BIRTH_PARTITIONS_MAX + 8) / 8]; /* partitions; stays */
-    char stranger[TROUBLE_BYTES];
-    int64_t stranger_us;
-};
-
 static const hash_t hash_zero;
 
-static size_t link_of_address(const members_t *self, const char *address);
-static void judge(members_t *self);
 static void judge_alone(members_t *self, peer_t *peer);
 static void judge_against_self(members_t *self, peer_t *peer);
 static void judge_pair(peer_t *a, peer_t *b);
@@ -62,9 +22,6 @@ static bool counts(const peer_t *peer);
 static bool twice(const peer_t *peer, int64_t now_us);
 static int shared_partition(const uint8_t *a, const uint8_t *b);
 static void own_bits(const members_t *self, uint8_t *bits);
-static void refuse(peer_t *peer, bool contested, const char *format, ...) PRINTF_LIKE(3, 4);
-static void stranger_said(members_t *self, int64_t now_us, const char *format, ...)
-    PRINTF_LIKE(3, 4);
 static void append_text(buffer_t *out, const char *text);
 
 members_t *members_new(const addresses_t *addresses, const hash_t *incarnation, uint16_t partitions)
@@ -84,7 +41,10 @@ void members_destroy(members_t **self_p)
 {
     if (*self_p == NULL)
         return;
+    for (size_t i = 0; i < (*self_p)->addresses.count; i++)
+        free((*self_p)->peers[i].epochs);
     free((*self_p)->peers);
+    free((*self_p)->epochs);
     free(*self_p);
     *self_p = NULL;
 }
@@ -93,7 +53,7 @@ void members_set_birth(members_t *self, const birth_t *birth)
 {
     self->birth = *birth;
     self->born = true;
-    judge(self);
+    members_judge(self);
 }
 
 void members_own_hello(const members_t *self, size_t link, link_hello_t *hello)
@@ -124,16 +84,25 @@ size_t members_own(const members_t *self)
     return self->addresses.own;
 }
 
+bool members_is_peer(const members_t *self, size_t link)
+{
+    return link != self->addresses.own && self->addresses.text[link][0] != '\0';
+}
+
+const char *members_address(const members_t *self, size_t link)
+{
+    return self->addresses.text[link];
+}
+
 size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *hello, int64_t now_us)
 {
-    size_t link = link_of_address(self, hello->address);
-    peer_t *peer;
+    size_t link = members_link_of_address(self, hello->address);
 
     self->now_us = now_us;
     if (hash_equal(from, &self->incarnation))
         return self->addresses.count;
     if (link == self->addresses.count || link == self->addresses.own) {
-        stranger_said(
+        members_stranger_said(
             self, now_us,
             link == self->addresses.own
                 ? "another process says that it is reached at this node's address %s"
@@ -141,11 +110,19 @@ size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *he
             hello->address);
         return self->addresses.count;
     }
-    peer = &self->peers[link];
+    return members_take_hello(self, link, from, hello, now_us) ? link : self->addresses.count;
+}
+
+bool members_take_hello(members_t *self, size_t link, const hash_t *from, const link_hello_t *hello,
+                        int64_t now_us)
+{
+    peer_t *peer = &self->peers[link];
+
+    self->now_us = now_us;
     if (peer->known && !hash_equal(from, &peer->incarnation)) {
         if (hash_equal(from, &peer->previous)) {
             (void)members_heard(self, from, &self->incarnation, now_us);
-            return self->addresses.count;
+            return false;
         }
         peer->previous = peer->incarnation;
         peer->replaced_us = now_us;
@@ -161,8 +138,8 @@ size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *he
     peer->heard_us = now_us;
     peer->bye = false;
     peer->confirmed = hash_equal(&hello->heard, &self->incarnation);
-    judge(self);
-    return link;
+    members_judge(self);
+    return true;
 }
 
 size_t members_heard(members_t *self, const hash_t *from, const hash_t *to, int64_t now_us)
@@ -181,14 +158,14 @@ size_t members_heard(members_t *self, const hash_t *from, const hash_t *to, int6
             if (UNLIKELY(!peer->alive || !peer->confirmed)) {
                 peer->confirmed = true;
                 peer->bye = false;
-                judge(self);
+                members_judge(self);
             }
             return i;
         }
         if (hash_equal(from, &peer->previous)) {
             if (now_us - peer->replaced_us > MEMBERS_REPLACED_US) {
                 peer->twice_us = now_us;
-                judge(self);
+                members_judge(self);
             }
             return self->addresses.count;
         }
@@ -199,7 +176,7 @@ size_t members_heard(members_t *self, const hash_t *from, const hash_t *to, int6
 void members_bye(members_t *self, size_t link)
 {
     self->peers[link].bye = true;
-    judge(self);
+    members_judge(self);
 }
 
 void members_sweep(members_t *self, int64_t now_us)
@@ -214,7 +191,7 @@ void members_sweep(members_t *self, int64_t now_us)
         changed |= alive != peer->alive || (peer->twice_us != 0 && !twice(peer, now_us));
     }
     if (changed)
-        judge(self);
+        members_judge(self);
     if (self->stranger[0] != '\0' && now_us - self->stranger_us > MEMBERS_CONTESTED_US) {
         self->stranger[0] = '\0';
         self->version++;
@@ -286,9 +263,11 @@ void members_troubles(const members_t *self, buffer_t *out)
     append_text(out, self->stranger);
     for (size_t i = 0; i < self->addresses.count; i++)
         append_text(out, self->peers[i].refusal);
+    for (size_t i = 0; i < self->addresses.count; i++)
+        append_text(out, self->peers[i].dialling);
 }
 
-static size_t link_of_address(const members_t *self, const char *address)
+size_t members_link_of_address(const members_t *self, const char *address)
 {
     size_t i = 0;
 
@@ -297,7 +276,7 @@ static size_t link_of_address(const members_t *self, const char *address)
     return i;
 }
 
-static void judge(members_t *self)
+void members_judge(members_t *self)
 {
     int64_t now_us = self->now_us;
     bool was_up[ADDRESSES_MAX];
@@ -319,16 +298,18 @@ static void judge(members_t *self)
 
         memcpy(before, peer->refusal, sizeof before);
         peer->refusal[0] = '\0';
-        if (peer->known)
+        if (peer->known && self->shared)
+            members_judge_shared(self, peer);
+        else if (peer->known)
             judge_alone(self, peer);
         if (twice(peer, now_us))
-            refuse(peer, true, "two processes are alive that say they are the node at %s",
-                   peer->hello.address);
+            members_refuse(peer, true, "two processes are alive that say they are the node at %s",
+                           peer->hello.address);
         else
             peer->twice_us = 0;
-        if (counts(peer))
+        if (counts(peer) && !self->shared)
             judge_against_self(self, peer);
-        for (size_t k = 0; k < self->addresses.count; k++) {
+        for (size_t k = 0; !self->shared && k < self->addresses.count; k++) {
             if (k != i && self->peers[k].known && counts(peer) && counts(&self->peers[k]))
                 judge_pair(peer, &self->peers[k]);
         }
@@ -363,32 +344,37 @@ static void judge_alone(members_t *self, peer_t *peer)
                         hello->partitions != self->birth.partitions ||
                         hello->node >= self->birth.node_count;
         if (peer->foreign)
-            refuse(peer, false,
-                   "the node at %s belongs to another cluster than this node's store: one of the "
-                   "two has the wrong data directory or address list",
-                   hello->address);
+            members_refuse(
+                peer, false,
+                "the node at %s belongs to another cluster than this node's store: one of the "
+                "two has the wrong data directory or address list",
+                hello->address);
     } else if (self->born) {
         peer->foreign = true;
         if (self->birth.settled)
-            refuse(peer, false,
-                   "the store of the node at %s is empty although its cluster exists: start it on "
-                   "its data directory, or restore that",
-                   hello->address);
+            members_refuse(
+                peer, false,
+                "the store of the node at %s is empty although its cluster exists: start it on "
+                "its data directory, or restore that",
+                hello->address);
     } else if (hello->born) {
         peer->foreign = true;
         if (hello->settled)
-            refuse(peer, false,
-                   "this node's store is empty but the node at %s belongs to a cluster already: "
-                   "start on this node's data directory, or restore it",
-                   hello->address);
+            members_refuse(
+                peer, false,
+                "this node's store is empty but the node at %s belongs to a cluster already: "
+                "start on this node's data directory, or restore it",
+                hello->address);
     } else {
         peer->foreign = true;
         if (!hash_equal(&hello->list, &self->list))
-            refuse(peer, false, "the node at %s was started with another list of cluster addresses",
-                   hello->address);
+            members_refuse(peer, false,
+                           "the node at %s was started with another list of cluster addresses",
+                           hello->address);
         else if (hello->partitions != self->partitions)
-            refuse(peer, false, "the node at %s is configured for %u partitions, this node for %u",
-                   hello->address, hello->partitions, self->partitions);
+            members_refuse(peer, false,
+                           "the node at %s is configured for %u partitions, this node for %u",
+                           hello->address, hello->partitions, self->partitions);
     }
 }
 
@@ -403,16 +389,16 @@ static void judge_against_self(members_t *self, peer_t *peer)
     own_bits(self, own);
     shared = shared_partition(own, peer->hello.owned);
     if (peer->hello.node == self->birth.node) {
-        refuse(peer, true, "the node at %s runs on a copy of this node's store (node %u)",
-               peer->hello.address, peer->hello.node);
+        members_refuse(peer, true, "the node at %s runs on a copy of this node's store (node %u)",
+                       peer->hello.address, peer->hello.node);
         (void)snprintf(
             self->self_refusal, sizeof self->self_refusal,
             "this node and the one at %s run on copies of one store (node %u): this node "
             "serves nothing until one of them is stopped and this one started again",
             peer->hello.address, self->birth.node);
     } else if (shared >= 0) {
-        refuse(peer, true, "the node at %s advertises partition %d, which this node owns",
-               peer->hello.address, shared);
+        members_refuse(peer, true, "the node at %s advertises partition %d, which this node owns",
+                       peer->hello.address, shared);
         for (size_t i = 0; i < sizeof own; i++)
             self->self_contested[i] |= own[i] & peer->hello.owned[i];
     }
@@ -423,11 +409,11 @@ static void judge_pair(peer_t *a, peer_t *b)
     int shared = shared_partition(a->hello.owned, b->hello.owned);
 
     if (a->hello.node == b->hello.node)
-        refuse(a, true, "the nodes at %s and %s both say that they are node %u", a->hello.address,
-               b->hello.address, a->hello.node);
+        members_refuse(a, true, "the nodes at %s and %s both say that they are node %u",
+                       a->hello.address, b->hello.address, a->hello.node);
     else if (shared >= 0)
-        refuse(a, true, "the nodes at %s and %s both advertise partition %d", a->hello.address,
-               b->hello.address, shared);
+        members_refuse(a, true, "the nodes at %s and %s both advertise partition %d",
+                       a->hello.address, b->hello.address, shared);
 }
 
 /* Alive and of this cluster: what it claims is a claim. */
@@ -460,7 +446,7 @@ static void own_bits(const members_t *self, uint8_t *bits)
 }
 
 /* The first reason stands. */
-static void refuse(peer_t *peer, bool contested, const char *format, ...)
+void members_refuse(peer_t *peer, bool contested, const char *format, ...)
 {
     va_list args;
 
@@ -472,7 +458,7 @@ static void refuse(peer_t *peer, bool contested, const char *format, ...)
     va_end(args);
 }
 
-static void stranger_said(members_t *self, int64_t now_us, const char *format, ...)
+void members_stranger_said(members_t *self, int64_t now_us, const char *format, ...)
 {
     char before[TROUBLE_BYTES];
     va_list args;

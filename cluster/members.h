@@ -5,6 +5,9 @@
  *            Refused, with a sentence in members_troubles: another cluster or partition count, an empty store in a
  *            cluster that exists, a node index that two processes claim, a partition that two nodes advertise.
  *            Where this node itself is one of two claimants it stops serving what is claimed, until its next start.
+ *            On a shared log members come and go with the views, each owner names the epoch of its claim, and the highest
+ *            epoch among those that are up is the owner: nothing is contested, the log has decided. Refused: another
+ *            cluster, a peer without a shared log, and two processes at one address.
  * Threads    One: the transport's.
  * Ownership  The addresses are copied. Returned texts live as long as the members.
  * Units      Microseconds of the boot clock.
@@ -32,9 +35,13 @@ void members_set_birth(members_t *self, const birth_t *birth);
 /* Fills the HELLO for the peer at an address of the list. */
 void members_own_hello(const members_t *self, size_t link, link_hello_t *hello);
 
-/* Links are numbered as the address list; the own number is no link to anybody. */
+/* Links are numbered as the address list; the own number is no link to anybody. On a shared log there are
+ * ADDRESSES_MAX numbers, and most belong to nobody. */
 size_t members_count(const members_t *self);
 size_t members_own(const members_t *self);
+bool members_is_peer(const members_t *self, size_t link);
+/* Stays where it is; on a shared log its content changes with members_add. */
+const char *members_address(const members_t *self, size_t link);
 /* Returns the link that the HELLO belongs to, members_count() when it belongs to none. */
 size_t members_hello(members_t *self, const hash_t *from, const link_hello_t *hello,
                      int64_t now_us);
@@ -58,6 +65,31 @@ uint64_t members_version(const members_t *self);
 typedef enum { OWNER_NONE, OWNER_SELF, OWNER_LINK, OWNER_CONTESTED } owner_kind_t;
 /* *link is set for OWNER_LINK: the peer that advertises the partition, or did last. */
 owner_kind_t members_owner(const members_t *self, uint16_t partition, size_t *link);
+
+/* --- on a shared log ------------------------------------------------------------------------------- */
+
+members_t *members_new_shared(const char *own_address, const hash_t *incarnation,
+                              uint16_t partitions);
+bool members_is_shared(const members_t *self);
+/* From the view. */
+void members_set_cluster(members_t *self, const hash_t *cluster, uint16_t partitions);
+/* A new peer; its link. members_count() when it has one already, is this node itself, or there is no room. */
+size_t members_add(members_t *self, const char *address);
+void members_remove(members_t *self, size_t link);
+/* epoch 0: not owned (any more). */
+void members_set_owned(members_t *self, uint16_t partition, uint64_t epoch);
+/* Why a peer cannot even be dialled, "" when it can: one of the troubles. */
+void members_set_dialling(members_t *self, size_t link, const char *why);
+
+void members_own_shared_hello(const members_t *self, size_t link, link_shared_hello_t *hello);
+/* As members_hello. */
+size_t members_shared_hello(members_t *self, const hash_t *from, const link_shared_hello_t *hello,
+                            int64_t now_us);
+/* A HELLO of the other kind of cluster. */
+void members_misfit(members_t *self, const char *address, int64_t now_us);
+/* The peer that owns a partition in the highest epoch: of those that are up, else of those that were not heard any
+ * more without a good-bye. Returns the epoch, 0: none. */
+uint64_t members_best(const members_t *self, uint16_t partition, size_t *link);
 
 /* Why something is refused: appends JSON strings, separated by commas. */
 void members_troubles(const members_t *self, buffer_t *out);

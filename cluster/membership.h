@@ -16,7 +16,9 @@
  * Threads    One.
  * Ownership  Texts and arrays returned live until the next membership_on_*.
  * Units      Microseconds; wall: UTC, boot: never jumps.
- * Errors     membership_trouble() names what an operator must know; bad records are counted and ignored.
+ * Errors     membership_trouble() names what an operator must know; bad records are counted and ignored. A record of a
+ *            newer version, or a view with a feature level above this build's, stops all claims and proposals of this
+ *            node for good: it must be upgraded.
  */
 #ifndef FEALTY_MEMBERSHIP_H
 #define FEALTY_MEMBERSHIP_H
@@ -26,23 +28,27 @@
 #include "storage/journal.h"
 
 #define MEMBERSHIP_HEARTBEAT_US INT64_C(1000000)
-#define MEMBERSHIP_SILENCE      3 /* own heartbeats read back, plus the follower's rank */
+#define MEMBERSHIP_SILENCE      3    /* own heartbeats read back, plus the follower's rank */
 #define MEMBERSHIP_CLOSE        1000 /* records behind: near enough for a planned move */
+#define MEMBERSHIP_MOVES        8    /* planned moves away from one node at a time */
+#define MEMBERSHIP_RETRY_US     INT64_C(2000000) /* for a proposal that was not read back */
+#define MEMBERSHIP_LOOK_US      INT64_C(10000)   /* between looks at the partitions */
 
 typedef struct membership membership_t;
 
 /* What this node does with a partition, told by the driver before each heartbeat. */
 typedef struct {
-    bool owned;     /* own claim read back, and neither drained nor deposed since */
-    bool stuck;     /* see replica_stuck() */
+    bool owned;      /* own claim read back, and neither drained nor deposed since */
+    bool stuck;      /* see replica_stuck() */
     uint64_t behind; /* records; UINT64_MAX not known */
-    uint64_t epoch;
-    bool released;  /* by the log nobody owns it */
+    uint64_t epoch;  /* of the last accepted claim; 0: none */
+    bool released;   /* by the log nobody owns it */
+    hash_t owner;    /* incarnation that owns it by the log; zero: nobody, or not told */
 } membership_partition_t;
 
 typedef struct {
-    hash_t node;        /* for ever the same for one data directory */
-    hash_t incarnation; /* of this process */
+    hash_t node;         /* for ever the same for one data directory */
+    hash_t incarnation;  /* of this process */
     const char *address; /* where peers dial it; copied */
     const char *rack;    /* may be NULL or "" */
     uint32_t weight;     /* 100: as much as any other */
@@ -78,17 +84,22 @@ bool membership_next_wish(membership_t *self, membership_wish_t *wish, uint16_t 
 
 /* This process stops in order: its partitions are released now; the followers of each claim at once. */
 void membership_stop(membership_t *self);
-/* An operator's words: the next view gives nothing to `node` (drain), or does not know it any more (forget). */
+/* An operator's words: the next view gives nothing to `node` (drain), gives it its share again (admit), or does not know
+ * it any more (forget). ERR_NONE: it will be proposed until a view says so; see membership_view. A drained node stays
+ * drained over its restarts. ERR_NOT_FOUND: no such member. ERR_STATE: the sentence says what stands against it.
+ * ERR_IN_PROGRESS: another word of this kind, said here, is not done yet. */
 errcode_t membership_drain(membership_t *self, const hash_t *node, err_t *err);
+errcode_t membership_admit(membership_t *self, const hash_t *node, err_t *err);
 errcode_t membership_forget(membership_t *self, const hash_t *node, err_t *err);
 
 const view_t *membership_view(const membership_t *self); /* NULL before the first */
-bool membership_joined(const membership_t *self); /* the view holds this process */
-bool membership_replaced(const membership_t *self); /* another process is this node */
+bool membership_joined(const membership_t *self);        /* the view holds this process */
+bool membership_replaced(const membership_t *self);      /* another process is this node */
 /* Owner of a partition as heartbeats and the view say; its index in the view, or SIZE_MAX. For showing and routing. */
 size_t membership_owner(const membership_t *self, uint16_t partition);
-bool membership_alive(const membership_t *self, size_t member); /* heartbeat within the last 3 own ones */
-/* Heartbeats come back: the log works for this node. */
+/* Heartbeat within the last 3 own ones. */
+bool membership_alive(const membership_t *self, size_t member);
+/* An own heartbeat came back within the last 3 s: the log works for this node. */
 bool membership_heard_self(const membership_t *self, int64_t boot_us);
 /* Own clock minus the log's, by the newest own heartbeat; 0 when none came back yet. */
 int64_t membership_clock_off_us(const membership_t *self);

@@ -25,7 +25,7 @@ typedef struct router router_t;
 typedef enum {
     READ_LINEARIZABLE, /* a barrier goes through the owner's log first */
     READ_SESSION,      /* as READ_LINEARIZABLE, which keeps every promise of a session */
-    READ_ANY           /* this node's copy if it follows the partition, else the owner's, without a barrier */
+    READ_ANY /* this node's copy if it follows the partition, else the owner's, without a barrier */
 } read_level_t;
 
 uint16_t router_partitions(

@@ -3,8 +3,10 @@
 
 #include <stdio.h>
 
+static bool ready_shared(router_t *self, buffer_t *out);
 static void ready_nodes(router_t *self, buffer_t *out, bool *all_up);
 static void ready_troubles(router_t *self, buffer_t *out, bool *any);
+static void add_troubles(buffer_t *out, const buffer_t *more);
 static void strip_commas(const buffer_t *text, const uint8_t **bytes, size_t *n);
 
 bool router_ready(router_t *self, buffer_t *out)
@@ -16,6 +18,8 @@ bool router_ready(router_t *self, buffer_t *out)
     const char *status;
     char cluster[2 * HASH_BYTES + 1] = "";
 
+    if (self->shared)
+        return ready_shared(self, out);
     for (uint32_t i = 0; attached && i <= self->birth.partitions; i++) {
         if (self->birth.owners[i] != self->birth.node)
             continue;
@@ -53,6 +57,58 @@ bool router_ready(router_t *self, buffer_t *out)
     return attached && ready == own;
 }
 
+/* On a shared log a node is ready when it knows its cluster; what it does not own itself it asks others for. */
+static bool ready_shared(router_t *self, buffer_t *out)
+{
+    bool serves = atomic_load_explicit(&self->attached, memory_order_acquire) &&
+                  atomic_load_explicit(&self->counted, memory_order_acquire);
+    uint32_t own = 0, without_owner = 0;
+    bool all_up = true;
+    char cluster[2 * HASH_BYTES + 1] = "";
+    const char *name = self->listen[0] != '\0' ? self->listen : BIRTH_NAME_SINGLE;
+    const char *status = "starting";
+    buffer_t nodes, troubles, local;
+
+    buffer_init(&nodes, TROUBLES_BYTES_MAX);
+    buffer_init(&troubles, TROUBLES_BYTES_MAX);
+    buffer_init(&local, TROUBLES_BYTES_MAX);
+    if (serves)
+        self->log.troubles(self->log.state, &local);
+    (void)pthread_mutex_lock(&self->lock);
+    for (uint32_t i = 0; i <= router_partitions(self); i++) {
+        own += ROUTE_KIND(route_of(self, (uint16_t)i)) == OWNER_SELF;
+        without_owner += !route_is_usable(route_of(self, (uint16_t)i));
+    }
+    buffer_printf(&nodes, "{\"name\":\"%s\",\"up\":true,\"partitions\":%u}", name, own);
+    for (size_t i = 0; i < ADDRESSES_MAX; i++) {
+        if (self->names[i] == NULL)
+            continue;
+        all_up &= self->up[i];
+        buffer_printf(&nodes, ",{\"name\":\"%s\",\"up\":%s,\"partitions\":%u}", self->names[i],
+                      self->up[i] ? "true" : "false", self->partitions_of[i]);
+    }
+    for (size_t i = 0; self->cluster_known && i < HASH_BYTES; i++)
+        (void)snprintf(cluster + 2 * i, 3, "%02x", self->cluster.bytes[i]);
+    buffer_append(&troubles, self->troubles.bytes, self->troubles.size);
+    (void)pthread_mutex_unlock(&self->lock);
+    add_troubles(&troubles, &local);
+    if (serves)
+        status = all_up && without_owner == 0 && troubles.size == 0 ? "ready" : "degraded";
+    buffer_printf(
+        out,
+        "{\"status\":\"%s\",\"node\":\"%s\",\"cluster\":\"%s\",\"partitions\":{\"own\":%u,"
+        "\"ready\":%u,\"without_owner\":%u},\"nodes\":[",
+        status, name, cluster, own, own, without_owner);
+    buffer_append(out, nodes.bytes, nodes.size);
+    buffer_text(out, "],\"troubles\":[");
+    buffer_append(out, troubles.bytes, troubles.size);
+    buffer_text(out, "]}");
+    buffer_free(&local);
+    buffer_free(&troubles);
+    buffer_free(&nodes);
+    return serves;
+}
+
 /* Under the lock. One object per node of the birth record, in its order. */
 static void ready_nodes(router_t *self, buffer_t *out, bool *all_up)
 {
@@ -86,18 +142,24 @@ static void ready_troubles(router_t *self, buffer_t *out, bool *any)
     buffer_append(out, self->troubles.bytes, self->troubles.size);
     for (size_t i = 0; attached && i < self->shard_count; i++) {
         buffer_t one;
-        const uint8_t *bytes;
-        size_t n;
 
         buffer_init(&one, TROUBLES_BYTES_MAX);
         shard_troubles(self->shards[i], &one);
-        strip_commas(&one, &bytes, &n);
-        if (n > 0 && out->size > 0)
-            buffer_text(out, ",");
-        buffer_append(out, bytes, n);
+        add_troubles(out, &one);
         buffer_free(&one);
     }
     *any = out->size > 0;
+}
+
+static void add_troubles(buffer_t *out, const buffer_t *more)
+{
+    const uint8_t *bytes;
+    size_t n;
+
+    strip_commas(more, &bytes, &n);
+    if (n > 0 && out->size > 0)
+        buffer_text(out, ",");
+    buffer_append(out, bytes, n);
 }
 
 static void strip_commas(const buffer_t *text, const uint8_t **bytes, size_t *n)

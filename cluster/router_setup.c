@@ -27,7 +27,10 @@ errcode_t router_open(router_t **self_p, const router_config_t *config, err_t *e
     (void)pthread_condattr_destroy(&monotonic);
     buffer_init(&self->troubles, TROUBLES_BYTES_MAX);
     atomic_init(&self->partitions, config->partitions);
-    if (self->alone && config->peers != NULL && config->peers[0] != '\0')
+    self->shared = config->shared != NULL;
+    if (self->shared)
+        rc = router_open_shared(self, config, err);
+    else if (self->alone && config->peers != NULL && config->peers[0] != '\0')
         rc = err_set(err, ERR_INVALID,
                      "a list of cluster addresses was given, but not this node's own one");
     else if (self->alone)
@@ -44,7 +47,7 @@ errcode_t router_start(router_t *self, err_t *err)
 {
     errcode_t rc;
 
-    if (self->alone)
+    if (self->transport == NULL)
         return ERR_NONE;
     rc = transport_start(self->transport, err);
     if (rc == ERR_NONE) {
@@ -57,6 +60,7 @@ errcode_t router_start(router_t *self, err_t *err)
 bool router_wait_birth(router_t *self, int64_t timeout_us)
 {
     struct timespec until;
+    const bool *settled = self->shared ? &self->partitions_known : &self->birth_known;
     bool known;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
@@ -67,16 +71,16 @@ bool router_wait_birth(router_t *self, int64_t timeout_us)
         until.tv_nsec -= 1000000000;
     }
     (void)pthread_mutex_lock(&self->lock);
-    while (!self->birth_known &&
-           pthread_cond_timedwait(&self->settled, &self->lock, &until) != ETIMEDOUT)
+    while (!*settled && pthread_cond_timedwait(&self->settled, &self->lock, &until) != ETIMEDOUT)
         continue;
-    known = self->birth_known;
+    known = *settled;
     (void)pthread_mutex_unlock(&self->lock);
     return known;
 }
 
 const birth_t *router_birth(const router_t *self)
 {
+    INVARIANT(!self->shared);
     return &self->birth;
 }
 
@@ -86,6 +90,11 @@ void router_attach(router_t *self, shard_t *const *shards, size_t shard_count,
     const birth_t *birth = &self->birth;
 
     INVARIANT(!atomic_load(&self->attached));
+    if (self->shared) {
+        INVARIANT(shards == NULL && shard_count == 0 && shard_of_partition == NULL);
+        atomic_store_explicit(&self->attached, true, memory_order_release);
+        return;
+    }
     self->shards = memory_alloc(shard_count * sizeof(shard_t *));
     memcpy(self->shards, shards, shard_count * sizeof(shard_t *));
     self->shard_count = shard_count;
@@ -102,6 +111,8 @@ void router_stop(router_t *self)
 {
     if (self->transport != NULL)
         transport_stop(self->transport);
+    if (self->parking != NULL)
+        parking_stop(self->parking);
 }
 
 void router_destroy(router_t **self_p)
@@ -114,6 +125,8 @@ void router_destroy(router_t **self_p)
     if (self->metrics)
         metrics_unregister(transport_metrics, self->transport);
     transport_destroy(&self->transport);
+    if (self->shared)
+        router_close_shared(self);
     members_destroy(&self->members);
     buffer_free(&self->troubles);
     (void)pthread_cond_destroy(&self->settled);

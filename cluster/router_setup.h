@@ -59,13 +59,15 @@ typedef struct {
 
 errcode_t router_open(router_t **self_p, const router_config_t *config, err_t *err);
 errcode_t router_start(router_t *self, err_t *err);
-/* true once the birth record is stored and settled; without peers at once. Waits at most timeout_us: call it in a
+/* true once the birth record is stored and settled; without peers at once; on a shared log once router_set_partitions
+ * was called. Waits at most timeout_us: call it in a
  * loop to watch for a wish to stop. While it waits, router_ready says what is missing. */
 bool router_wait_birth(router_t *self, int64_t timeout_us);
-/* Valid after router_wait_birth returned true; immutable from then on. */
+/* Valid after router_wait_birth returned true; immutable from then on. A shared log has none. */
 const birth_t *router_birth(const router_t *self);
 
-/* shard_of_partition[p] = index into shards for every own partition p; the catalogue's is number `partitions`. */
+/* shard_of_partition[p] = index into shards for every own partition p; the catalogue's is number `partitions`. On a
+ * shared log there are none to name: (self, NULL, 0, NULL). */
 void router_attach(router_t *self, shard_t *const *shards, size_t shard_count,
                    const uint16_t *shard_of_partition);
 /* The `send` of shard_hooks_t: to another local shard, or to the node that owns dst. `router` is a router_t. */

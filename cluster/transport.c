@@ -4,10 +4,8 @@
  * until nothing waits; sleep only when a round found nothing to do. Batching comes by itself: what is handed over
  * while a round runs leaves with the next one.
  */
-#include "cluster/transport.h"
+#include "cluster/transport_state.h"
 
-#include "cluster/lane.h"
-#include "cluster/questions.h"
 #include "protocol/log.h"
 #include "protocol/metrics.h"
 
@@ -21,29 +19,14 @@
 #define STOP_LINGER_MS  200
 #define BLOCKED_WAIT_MS 20
 
-struct transport {
-    transport_config_t config;
-    wire_t *wire; /* owned */
-    handover_t handover;
-    questions_t *questions; /* owned */
-    lane_t *lanes;          /* owned; one per address, the own one unused */
-    lane_counters_t counters;
-    uint64_t version; /* of members, when hooks.changed ran last */
-    bool birth_changed;
-    bool settled; /* as the peers were told */
-    uint64_t beats;
-    int64_t tick_us, heartbeat_us; /* boot clock: next ones */
-    pthread_t thread;
-    bool running;
-    atomic_bool stopping;
-};
-
 static void *transport_main(void *argument);
 static bool take_handed_over(transport_t *self);
 static bool receive_some(transport_t *self);
 static void receive_frame(transport_t *self, const wire_frame_t *frame);
 static void receive_hello(transport_t *self, const link_header_t *header,
                           const wire_frame_t *frame);
+static void receive_shared_hello(transport_t *self, const link_header_t *header,
+                                 const wire_frame_t *frame);
 static void receive_requests(transport_t *self, size_t link, const link_header_t *header,
                              const wire_frame_t *frame);
 static void receive_messages(transport_t *self, const link_header_t *header,
@@ -53,11 +36,12 @@ static void receive_genesis(transport_t *self, size_t link, const link_header_t 
 static void answer_ready(request_t *request, void *context);
 static bool keep_time(transport_t *self);
 static void follow_members(transport_t *self);
+static void tell_news(transport_t *self);
 static void send_hello(transport_t *self, size_t link);
+static bool settled(const transport_t *self);
 static void wind_up(transport_t *self);
 static int wait_ms(const transport_t *self);
 static int64_t boot_us(const transport_t *self);
-static const char *address_of(const transport_t *self, size_t link);
 
 errcode_t transport_open(transport_t **self_p, const transport_config_t *config, err_t *err)
 {
@@ -69,19 +53,27 @@ errcode_t transport_open(transport_t **self_p, const transport_config_t *config,
         return rc;
     }
     self->config = *config;
+    INVARIANT(members_is_shared(config->members) == (config->birthing == NULL));
+    INVARIANT(pthread_mutex_init(&self->lock, NULL) == 0);
     self->version = UINT64_MAX;
-    self->lanes = memory_zalloc(config->addresses->count * sizeof *self->lanes);
+    self->lane_count = members_count(config->members);
+    self->lanes = memory_zalloc(self->lane_count * sizeof *self->lanes);
+    self->hello_due = memory_zalloc(self->lane_count * sizeof *self->hello_due);
     rc = wire_open(&self->wire, config->addresses, config->keys_directory, &config->incarnation,
                    self->handover.wakeup, err);
-    for (size_t i = 0; rc == ERR_NONE && i < config->addresses->count; i++) {
-        if (i != config->addresses->own)
-            lane_init(&self->lanes[i], self->wire, i, config->addresses->text[i],
-                      &config->incarnation, &self->counters);
+    for (size_t i = 0; rc == ERR_NONE && i < self->lane_count; i++) {
+        if (i == members_own(config->members))
+            continue;
+        lane_init(&self->lanes[i], self->wire, i, members_address(config->members, i),
+                  &config->incarnation, &self->counters);
+        memcpy(self->names[i], members_address(config->members, i), ADDRESS_BYTES);
     }
     if (rc == ERR_NONE)
-        rc = questions_open(&self->questions, TRANSPORT_QUERY_THREADS, TRANSPORT_QUESTIONS_MAX,
-                            LINK_ITEM_BYTES_MAX, config->clock, config->hooks.query,
-                            config->hooks.state, err);
+        rc = questions_open(&self->questions,
+                            transport_is_shared(self) ? TRANSPORT_SHARED_QUERY_THREADS
+                                                      : TRANSPORT_QUERY_THREADS,
+                            TRANSPORT_QUESTIONS_MAX, LINK_ITEM_BYTES_MAX, config->clock,
+                            config->hooks.query, config->hooks.state, err);
     if (rc != ERR_NONE) {
         handover_close(&self->handover);
         transport_destroy(&self);
@@ -121,10 +113,12 @@ void transport_destroy(transport_t **self_p)
     transport_stop(self);
     questions_destroy(&self->questions);
     wire_destroy(&self->wire, 0);
-    for (size_t i = 0; i < self->config.addresses->count; i++)
+    for (size_t i = 0; i < self->lane_count; i++)
         lane_free(&self->lanes[i]);
     free(self->lanes);
+    free(self->hello_due);
     handover_free(&self->handover);
+    (void)pthread_mutex_destroy(&self->lock);
     free(self);
     *self_p = NULL;
 }
@@ -138,10 +132,12 @@ errcode_t transport_post(transport_t *self, size_t link, link_kind_t kind, reque
     if (request->command_bytes > LINK_ITEM_BYTES_MAX)
         return err_set(err, ERR_TOO_LARGE, NULL);
     if (atomic_fetch_add(&lane->outstanding, 1) >= TRANSPORT_OUTSTANDING_MAX) {
+        char name[ADDRESS_BYTES];
+
         (void)atomic_fetch_sub(&lane->outstanding, 1);
         metric_add(METRIC_OVERLOADED, 1);
-        return err_set(err, ERR_OVERLOADED, "too many requests wait for the node at %s",
-                       address_of(self, link));
+        transport_name(self, link, name);
+        return err_set(err, ERR_OVERLOADED, "too many requests wait for the node at %s", name);
     }
     item = memory_zalloc(sizeof *item);
     item->owner = self;
@@ -203,9 +199,12 @@ void transport_metrics(void *transport, buffer_t *out)
                       atomic_load_explicit(rows[i].value, memory_order_relaxed));
     buffer_text(out, "# HELP fealty_cluster_outstanding Requests to a node without answer yet\n"
                      "# TYPE fealty_cluster_outstanding gauge\n");
-    for (size_t i = 0; i < self->config.addresses->count; i++) {
-        if (i != self->config.addresses->own)
-            buffer_printf(out, "fealty_cluster_outstanding{node=\"%s\"} %u\n", address_of(self, i),
+    for (size_t i = 0; i < self->lane_count; i++) {
+        char name[ADDRESS_BYTES];
+
+        transport_name(self, i, name);
+        if (name[0] != '\0')
+            buffer_printf(out, "fealty_cluster_outstanding{node=\"%s\"} %u\n", name,
                           atomic_load(&self->lanes[i].outstanding));
     }
 }
@@ -221,11 +220,14 @@ static void *transport_main(void *argument)
         bool worked = take_handed_over(self);
         bool any_blocked = false;
 
+        worked |= transport_follow_said(self);
         worked |= receive_some(self);
         worked |= keep_time(self);
         follow_members(self);
-        for (size_t i = 0; i < self->config.addresses->count; i++) {
-            if (i == self->config.addresses->own)
+        tell_news(self);
+        for (size_t i = 0; i < self->lane_count; i++) {
+            blocked[i] = false;
+            if (!members_is_peer(self->config.members, i))
                 continue;
             worked |= lane_send_waiting(&self->lanes[i]);
             blocked[i] = self->lanes[i].blocked;
@@ -292,8 +294,11 @@ static void receive_frame(transport_t *self, const wire_frame_t *frame)
         log_debug("a frame from another node was dropped: %s", err.text);
         return;
     }
-    if (header.kind == LINK_HELLO) {
-        receive_hello(self, &header, frame);
+    if (header.kind == LINK_HELLO || header.kind == LINK_SHARED_HELLO) {
+        if (header.kind == LINK_HELLO)
+            receive_hello(self, &header, frame);
+        else
+            receive_shared_hello(self, &header, frame);
         return;
     }
     link = members_heard(members, &header.from, &header.to, boot_us(self));
@@ -302,10 +307,12 @@ static void receive_frame(transport_t *self, const wire_frame_t *frame)
     if (header.kind == LINK_BYE) {
         members_bye(members, link);
     } else if (header.kind == LINK_GENESIS || header.kind == LINK_GENESIS_ACK) {
-        receive_genesis(self, link, &header, frame);
+        if (!transport_is_shared(self))
+            receive_genesis(self, link, &header, frame);
     } else if (!members_is_up(members, link)) {
         return; /* refused, or not greeted yet: nothing it says counts */
-    } else if (header.kind == LINK_COMMANDS || header.kind == LINK_QUERIES) {
+    } else if (header.kind == LINK_COMMANDS || header.kind == LINK_QUERIES ||
+               header.kind == LINK_QUERIES_ANY) {
         follow_members(self); /* the frame may be what brought it up */
         receive_requests(self, link, &header, frame);
     } else if (header.kind == LINK_RESULTS) {
@@ -324,10 +331,33 @@ static void receive_hello(transport_t *self, const link_header_t *header, const 
 
     if (!link_hello_next(&in, &hello))
         return;
+    if (transport_is_shared(self)) {
+        members_misfit(members, hello.address, boot_us(self));
+        return;
+    }
     link = members_hello(members, &header->from, &hello, boot_us(self));
     /* Answered at once until it has heard us; then the heartbeats suffice. */
     if (link < members_count(members) && !hash_equal(&hello.heard, &self->config.incarnation))
         send_hello(self, link);
+}
+
+static void receive_shared_hello(transport_t *self, const link_header_t *header,
+                                 const wire_frame_t *frame)
+{
+    members_t *members = self->config.members;
+    unpack_t in = unpack_from(frame->body, frame->body_bytes);
+    link_shared_hello_t hello;
+    size_t link;
+
+    if (!link_shared_hello_next(&in, &hello))
+        return;
+    if (!transport_is_shared(self)) {
+        members_misfit(members, hello.address, boot_us(self));
+        return;
+    }
+    link = members_shared_hello(members, &header->from, &hello, boot_us(self));
+    if (link < members_count(members) && !hash_equal(&hello.heard, &self->config.incarnation))
+        self->hello_due[link] = true;
 }
 
 static void receive_requests(transport_t *self, size_t link, const link_header_t *header,
@@ -355,7 +385,10 @@ static void receive_requests(transport_t *self, size_t link, const link_header_t
         if (lane->inbound >= TRANSPORT_OUTSTANDING_MAX) {
             metric_add(METRIC_OVERLOADED, 1);
             rc = err_set(&err, ERR_OVERLOADED, NULL);
-        } else if (header->kind == LINK_QUERIES) {
+        } else if (header->kind != LINK_COMMANDS && transport_is_shared(self)) {
+            rc = self->config.hooks.question(self->config.hooks.state, request,
+                                             header->kind == LINK_QUERIES_ANY, &err);
+        } else if (header->kind != LINK_COMMANDS) {
             rc = questions_post(self->questions, request, &err);
         } else {
             rc = self->config.hooks.post(self->config.hooks.state, request, &err);
@@ -420,8 +453,9 @@ static bool keep_time(transport_t *self)
     if (beat)
         self->heartbeat_us = now_us + HEARTBEAT_US;
     members_sweep(members, now_us);
+    transport_dial(self, now_us);
     wall_us = clock_wall_us(self->config.clock);
-    if (!birthing_done(self->config.birthing)) {
+    if (!settled(self)) {
         birthing_step(self->config.birthing, members, offer);
         self->birth_changed = true;
         for (size_t i = 0; i < members_count(members); i++) {
@@ -435,15 +469,15 @@ static bool keep_time(transport_t *self)
             buffer_free(&birth);
         }
     }
-    /* News is told at once; and now and then again, since a frame may be lost. */
-    tell_all = self->settled != birthing_done(self->config.birthing) ||
-               (beat && self->beats++ % HELLO_BEATS == 0);
-    self->settled = birthing_done(self->config.birthing);
+    /* News is told at once; and now and then again, since a frame may be lost. Owners on a shared log change often. */
+    tell_all = self->settled != settled(self) ||
+               (beat && (self->beats++ % HELLO_BEATS == 0 || transport_is_shared(self)));
+    self->settled = settled(self);
     for (size_t i = 0; i < members_count(members); i++) {
-        if (i == members_own(members))
+        if (!members_is_peer(members, i))
             continue;
         if (tell_all || !members_is_up(members, i))
-            send_hello(self, i);
+            self->hello_due[i] = true;
         else if (beat)
             lane_send_nothing(&self->lanes[i], LINK_HEARTBEAT);
         lane_expire(&self->lanes[i], wall_us);
@@ -463,7 +497,7 @@ static void follow_members(transport_t *self)
         lane_t *lane = &self->lanes[i];
 
         if (i == members_own(members))
-            continue;
+            continue; /* of the others, those too that just lost their peer */
         if (lane->session != members_session(members, i))
             lane_lose(lane, "went away before it answered");
         lane->session = members_session(members, i);
@@ -472,25 +506,51 @@ static void follow_members(transport_t *self)
     self->config.hooks.changed(self->config.hooks.state, members, self->config.birthing);
 }
 
+static void tell_news(transport_t *self)
+{
+    for (size_t i = 0; i < self->lane_count; i++) {
+        if (self->hello_due[i])
+            send_hello(self, i);
+    }
+}
+
+/* What cannot be sent is sent again: by the next tick to a peer that is not up, by a later beat to others. On a shared
+ * log it stays due, since others wait for the news. */
 static void send_hello(transport_t *self, size_t link)
 {
     lane_t *lane = &self->lanes[link];
-    link_hello_t hello;
 
-    members_own_hello(self->config.members, link, &hello);
     buffer_reset(&lane->body);
-    link_hello_put(&lane->body, &hello);
-    (void)lane_send(lane, LINK_HELLO, 1);
+    if (transport_is_shared(self)) {
+        link_shared_hello_t hello;
+
+        members_own_shared_hello(self->config.members, link, &hello);
+        link_shared_hello_put(&lane->body, &hello);
+        self->hello_due[link] =
+            !lane_send(lane, LINK_SHARED_HELLO, 1) && members_is_up(self->config.members, link);
+    } else {
+        link_hello_t hello;
+
+        members_own_hello(self->config.members, link, &hello);
+        link_hello_put(&lane->body, &hello);
+        (void)lane_send(lane, LINK_HELLO, 1);
+        self->hello_due[link] = false;
+    }
+}
+
+static bool settled(const transport_t *self)
+{
+    return transport_is_shared(self) || birthing_done(self->config.birthing);
 }
 
 /* The last round: the handover is closed, so nothing comes behind what is taken here. */
 static void wind_up(transport_t *self)
 {
     (void)take_handed_over(self);
-    for (size_t i = 0; i < self->config.addresses->count; i++) {
+    for (size_t i = 0; i < self->lane_count; i++) {
         lane_t *lane = &self->lanes[i];
 
-        if (i == self->config.addresses->own)
+        if (!members_is_peer(self->config.members, i))
             continue;
         (void)lane_send_waiting(lane);
         lane_send_nothing(lane, LINK_BYE);
@@ -509,9 +569,4 @@ static int wait_ms(const transport_t *self)
 static int64_t boot_us(const transport_t *self)
 {
     return clock_boot_us(self->config.clock);
-}
-
-static const char *address_of(const transport_t *self, size_t link)
-{
-    return self->config.addresses->text[link];
 }

@@ -20,7 +20,7 @@
 #define VIEW_COPIES_MAX     4    /* owner and followers of a partition */
 #define VIEW_NOBODY         UINT8_MAX
 #define VIEW_RACK_BYTES     32
-#define VIEW_FEATURE_LEVEL  1 /* of this build */
+#define VIEW_FEATURE_LEVEL  1           /* of this build */
 #define VIEW_BYTES_MAX      (24 * 1024) /* encoded */
 
 typedef struct {
@@ -35,7 +35,8 @@ typedef struct {
 typedef struct {
     hash_t cluster;
     uint64_t number; /* dense from 1 */
-    uint16_t partitions; /* of customers; the catalogue's has this number, and every member follows it */
+    uint16_t
+        partitions; /* of customers; the catalogue's has this number, and every member follows it */
     uint8_t followers;
     uint32_t feature; /* level in force: once all members support it; it never goes back */
     uint8_t member_count;

@@ -16,10 +16,12 @@
 #define ZAP_DOMAIN "fealty"
 
 struct wire {
-    size_t count;
-    size_t own;
+    char own_address[ADDRESS_BYTES];
+    hash_t incarnation;
+    char keys_directory[KEYS_PATH_BYTES];
+    zcert_t *own;                    /* owned; NULL without keys */
     zsock_t *receiver;               /* owned */
-    zsock_t *senders[ADDRESSES_MAX]; /* owned; NULL for the own address */
+    zsock_t *senders[ADDRESSES_MAX]; /* owned; NULL: nobody is dialled */
     int wakeup;
     zmq_msg_t identity, header, body;
 };
@@ -32,10 +34,9 @@ static zactor_t *process_authenticator; /* owned */
 static errcode_t process_enter(const char *keys_directory, err_t *err);
 static void process_leave(void);
 static errcode_t authenticator_start(const char *keys_directory, err_t *err);
-static errcode_t open_receiver(wire_t *self, const addresses_t *addresses, zcert_t *own,
-                               err_t *err);
-static errcode_t open_sender(wire_t *self, const addresses_t *addresses, size_t link, zcert_t *own,
-                             const char *keys_directory, const hash_t *incarnation, err_t *err);
+static errcode_t open_receiver(wire_t *self, err_t *err);
+static errcode_t open_sender(wire_t *self, size_t link, const char *address, err_t *err);
+static errcode_t apply_keys(wire_t *self, zsock_t *sender, const char *address, err_t *err);
 static void set_common(zsock_t *socket, bool ipv6);
 static bool receive_part(wire_t *self, zmq_msg_t *part, int flags);
 static void drop_rest(wire_t *self, const zmq_msg_t *last);
@@ -44,7 +45,6 @@ errcode_t wire_open(wire_t **self_p, const addresses_t *addresses, const char *k
                     const hash_t *incarnation, int wakeup, err_t *err)
 {
     wire_t *self = NULL;
-    zcert_t *own = NULL;
     char path[KEYS_PATH_BYTES];
     errcode_t rc = ERR_NONE;
 
@@ -61,24 +61,26 @@ errcode_t wire_open(wire_t **self_p, const addresses_t *addresses, const char *k
         return rc;
 
     self = memory_zalloc(sizeof *self);
-    self->count = addresses->count;
-    self->own = addresses->own;
+    memcpy(self->own_address, addresses->text[addresses->own], sizeof self->own_address);
+    self->incarnation = *incarnation;
     self->wakeup = wakeup;
     (void)zmq_msg_init(&self->identity);
     (void)zmq_msg_init(&self->header);
     (void)zmq_msg_init(&self->body);
     if (keys_directory != NULL) {
         rc = keys_secret_path(keys_directory, path, err);
-        if (rc == ERR_NONE && (own = zcert_load(path)) == NULL)
+        if (rc == ERR_NONE && (self->own = zcert_load(path)) == NULL)
             rc = err_set(err, ERR_STATE, "%s is no key pair", path);
+        /* A path that is short enough for the secret below it is short enough here. */
+        if (rc == ERR_NONE)
+            memcpy(self->keys_directory, keys_directory, strlen(keys_directory) + 1);
     }
     if (rc == ERR_NONE)
-        rc = open_receiver(self, addresses, own, err);
-    for (size_t i = 0; rc == ERR_NONE && i < self->count; i++) {
-        if (i != self->own)
-            rc = open_sender(self, addresses, i, own, keys_directory, incarnation, err);
+        rc = open_receiver(self, err);
+    for (size_t i = 0; rc == ERR_NONE && i < addresses->count; i++) {
+        if (i != addresses->own)
+            rc = open_sender(self, i, addresses->text[i], err);
     }
-    zcert_destroy(&own);
     if (rc != ERR_NONE)
         wire_destroy(&self, 0);
     *self_p = self;
@@ -91,12 +93,13 @@ void wire_destroy(wire_t **self_p, int linger_ms)
 
     if (self == NULL)
         return;
-    for (size_t i = 0; i < self->count; i++) {
+    for (size_t i = 0; i < ADDRESSES_MAX; i++) {
         if (self->senders[i] != NULL)
             zsock_set_linger(self->senders[i], linger_ms);
         zsock_destroy(&self->senders[i]);
     }
     zsock_destroy(&self->receiver);
+    zcert_destroy(&self->own);
     (void)zmq_msg_close(&self->identity);
     (void)zmq_msg_close(&self->header);
     (void)zmq_msg_close(&self->body);
@@ -105,16 +108,44 @@ void wire_destroy(wire_t **self_p, int linger_ms)
     process_leave();
 }
 
+errcode_t wire_dial(wire_t *self, size_t link, const char *address, err_t *err)
+{
+    addresses_t one = {.count = 1};
+    errcode_t rc = address_check(address, NULL, NULL, err);
+
+    INVARIANT(self->senders[link] == NULL);
+    if (rc != ERR_NONE)
+        return rc;
+    memcpy(one.text[0], address, strlen(address) + 1);
+    if (self->own == NULL && !addresses_are_loopback(&one))
+        return err_set(err, ERR_STATE,
+                       "the node at %s is not dialled: outside 127.0.0.0/8 that needs keys, see "
+                       "`fealty keys` and --cluster-keys",
+                       address);
+    rc = open_sender(self, link, address, err);
+    if (rc != ERR_NONE)
+        zsock_destroy(&self->senders[link]);
+    return rc;
+}
+
+void wire_hang_up(wire_t *self, size_t link)
+{
+    zsock_destroy(&self->senders[link]);
+}
+
 bool wire_can_send(wire_t *self, size_t link)
 {
-    return (zsock_events(self->senders[link]) & ZMQ_POLLOUT) != 0;
+    return self->senders[link] != NULL && (zsock_events(self->senders[link]) & ZMQ_POLLOUT) != 0;
 }
 
 bool wire_send(wire_t *self, size_t link, const void *header, size_t header_bytes, const void *body,
                size_t body_bytes)
 {
-    void *socket = zsock_resolve(self->senders[link]);
+    void *socket;
 
+    if (self->senders[link] == NULL)
+        return false;
+    socket = zsock_resolve(self->senders[link]);
     if (zmq_send(socket, header, header_bytes, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
         return false;
     return zmq_send(socket, body, body_bytes, ZMQ_DONTWAIT) >= 0;
@@ -156,7 +187,7 @@ void wire_wait(wire_t *self, const bool *blocked, int timeout_ms)
 
     items[count++] = (zmq_pollitem_t){zsock_resolve(self->receiver), 0, ZMQ_POLLIN, 0};
     items[count++] = (zmq_pollitem_t){NULL, self->wakeup, ZMQ_POLLIN, 0};
-    for (size_t i = 0; blocked != NULL && i < self->count; i++) {
+    for (size_t i = 0; blocked != NULL && i < ADDRESSES_MAX; i++) {
         if (blocked[i] && self->senders[i] != NULL)
             items[count++] = (zmq_pollitem_t){zsock_resolve(self->senders[i]), 0, ZMQ_POLLOUT, 0};
     }
@@ -219,11 +250,10 @@ static errcode_t authenticator_start(const char *keys_directory, err_t *err)
     return ERR_NONE;
 }
 
-static errcode_t open_receiver(wire_t *self, const addresses_t *addresses, zcert_t *own, err_t *err)
+static errcode_t open_receiver(wire_t *self, err_t *err)
 {
-    const char *address = addresses->text[addresses->own];
     char numeric[ADDRESS_BYTES];
-    errcode_t rc = address_resolve(address, numeric, err); /* bind knows no host names */
+    errcode_t rc = address_resolve(self->own_address, numeric, err); /* bind knows no host names */
 
     if (rc != ERR_NONE)
         return rc;
@@ -234,22 +264,20 @@ static errcode_t open_receiver(wire_t *self, const addresses_t *addresses, zcert
     zsock_set_router_mandatory(self->receiver, 1);
     zsock_set_router_handover(self->receiver, 1);
     zsock_set_backlog(self->receiver, 128);
-    if (own != NULL) {
+    if (self->own != NULL) {
         zsock_set_zap_domain(self->receiver, ZAP_DOMAIN);
-        zcert_apply(own, self->receiver);
+        zcert_apply(self->own, self->receiver);
         zsock_set_curve_server(self->receiver, 1);
     }
     if (zsock_bind(self->receiver, "tcp://%s", numeric) < 0)
-        return err_set(err, ERR_IO, "%s cannot be listened on: %s", address,
+        return err_set(err, ERR_IO, "%s cannot be listened on: %s", self->own_address,
                        zmq_strerror(zmq_errno()));
     return ERR_NONE;
 }
 
-static errcode_t open_sender(wire_t *self, const addresses_t *addresses, size_t link, zcert_t *own,
-                             const char *keys_directory, const hash_t *incarnation, err_t *err)
+static errcode_t open_sender(wire_t *self, size_t link, const char *address, err_t *err)
 {
     char identity[ADDRESS_BYTES + 2 * HASH_BYTES + 2];
-    char path[KEYS_PATH_BYTES];
     zsock_t *sender = zsock_new(ZMQ_DEALER);
     size_t n;
     errcode_t rc;
@@ -257,31 +285,42 @@ static errcode_t open_sender(wire_t *self, const addresses_t *addresses, size_t 
     self->senders[link] = sender;
     if (sender == NULL)
         return err_set(err, ERR_IO, "no socket: %s", zmq_strerror(zmq_errno()));
-    n = (size_t)snprintf(identity, sizeof identity, "%s/", addresses->text[addresses->own]);
+    n = (size_t)snprintf(identity, sizeof identity, "%s/", self->own_address);
     for (size_t i = 0; i < HASH_BYTES; i++)
-        n += (size_t)snprintf(identity + n, sizeof identity - n, "%02x", incarnation->bytes[i]);
-    set_common(sender, addresses->text[link][0] == '[');
+        n +=
+            (size_t)snprintf(identity + n, sizeof identity - n, "%02x", self->incarnation.bytes[i]);
+    set_common(sender, address[0] == '[');
     zsock_set_identity(sender, identity);
     zsock_set_immediate(sender, 1);
     zsock_set_reconnect_ivl(sender, 50);
     zsock_set_reconnect_ivl_max(sender, 1000);
     zsock_set_connect_timeout(sender, 2000);
-    if (own != NULL) {
-        zcert_t *peer;
+    rc = apply_keys(self, sender, address, err);
+    if (rc != ERR_NONE)
+        return rc;
+    if (zsock_connect(sender, "tcp://%s", address) != 0)
+        return err_set(err, ERR_IO, "%s cannot be dialled: %s", address, zmq_strerror(zmq_errno()));
+    return ERR_NONE;
+}
 
-        rc = keys_peer_path(keys_directory, addresses->text[link], path, err);
-        if (rc != ERR_NONE)
-            return rc;
-        peer = zcert_load(path);
-        if (peer == NULL)
-            return err_set(err, ERR_STATE, "%s is no public key", path);
-        zcert_apply(own, sender);
-        zsock_set_curve_serverkey(sender, zcert_public_txt(peer));
-        zcert_destroy(&peer);
-    }
-    if (zsock_connect(sender, "tcp://%s", addresses->text[link]) != 0)
-        return err_set(err, ERR_IO, "%s cannot be dialled: %s", addresses->text[link],
-                       zmq_strerror(zmq_errno()));
+static errcode_t apply_keys(wire_t *self, zsock_t *sender, const char *address, err_t *err)
+{
+    char path[KEYS_PATH_BYTES];
+    zcert_t *peer;
+    errcode_t rc;
+
+    if (self->own == NULL)
+        return ERR_NONE;
+    rc = keys_peer_path(self->keys_directory, address, path, err);
+    if (rc != ERR_NONE)
+        return rc;
+    peer = zcert_load(path);
+    if (peer == NULL)
+        return err_set(err, ERR_STATE, "there is no public key of the node at %s: %s", address,
+                       path);
+    zcert_apply(self->own, sender);
+    zsock_set_curve_serverkey(sender, zcert_public_txt(peer));
+    zcert_destroy(&peer);
     return ERR_NONE;
 }
 

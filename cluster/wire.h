@@ -22,11 +22,16 @@ typedef struct {
     size_t body_bytes;
 } wire_frame_t;
 
-/* keys_directory NULL: plain text, for loopback. wakeup is a descriptor that wire_wait watches too. */
+/* Dials all addresses but the own one. keys_directory NULL: plain text, for loopback. wakeup is a descriptor that wire_wait watches too. */
 errcode_t wire_open(wire_t **self_p, const addresses_t *addresses, const char *keys_directory,
                     const hash_t *incarnation, int wakeup, err_t *err);
 /* Gives frames that were sent up to linger_ms to leave. */
 void wire_destroy(wire_t **self_p, int linger_ms);
+
+/* One more peer, on a link that has none; the address is no other peer's. ERR_STATE: it needs a key that is not there. */
+errcode_t wire_dial(wire_t *self, size_t link, const char *address, err_t *err);
+/* Harmless when it was not dialled. Frames that have not left yet are lost. */
+void wire_hang_up(wire_t *self, size_t link);
 
 /* The connection to a peer stands and its queue has room. */
 bool wire_can_send(wire_t *self, size_t link);

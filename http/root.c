@@ -10,6 +10,7 @@ static void info(exchange_t *self);
 static void healthz(exchange_t *self);
 static void readyz(exchange_t *self);
 static void metrics(exchange_t *self);
+static void cluster(exchange_t *self);
 static void api_index(exchange_t *self);
 static void index_row(void *exchange, const route_t *row);
 
@@ -20,6 +21,7 @@ const route_t root_routes[] = {
     {METHOD_GET, "/healthz", healthz, NULL, 0, ROUTE_PUBLIC, FAMILY_SERVICE, NULL},
     {METHOD_GET, "/readyz", readyz, NULL, 0, ROUTE_PUBLIC, FAMILY_SERVICE, NULL},
     {METHOD_GET, "/metrics", metrics, NULL, 0, ROUTE_PUBLIC, FAMILY_SERVICE, NULL},
+    {METHOD_GET, "/cluster/", cluster, NULL, 0, ROUTE_PUBLIC, FAMILY_SERVICE, NULL},
     {METHOD_GET, "/api/loyalty/v1/", api_index, NULL, 0, 0, FAMILY_RESOURCE, NULL},
 };
 const size_t root_route_count = COUNT_OF(root_routes);
@@ -76,6 +78,21 @@ static void metrics(exchange_t *self)
                   "# TYPE fealty_http_requests_active gauge\n"
                   "fealty_http_requests_active %d\n",
                   atomic_load(&call_of(self)->server->active));
+}
+
+static void cluster(exchange_t *self)
+{
+    const http_config_t *config = &call_of(self)->server->config;
+    err_t err;
+
+    if (config->cluster_status == NULL) {
+        err_set(&err, ERR_NOT_FOUND,
+                "This node keeps its own log: its nodes and partitions are shown by /readyz.");
+        exchange_error(self, &err);
+        return;
+    }
+    self->status = 200;
+    config->cluster_status(config->cluster, &self->out);
 }
 
 static void api_index(exchange_t *self)

@@ -29,6 +29,9 @@ typedef struct {
     const char *version;         /* shown at "/"; default "" */
     const clock_source_t *clock;
     const random_source_t *random;
+    /* On a shared log: appends the JSON of GET /cluster/. NULL: 404. */
+    void (*cluster_status)(void *cluster, buffer_t *out);
+    void *cluster;
 } http_config_t;
 
 void http_config_default(http_config_t *config);

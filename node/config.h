@@ -39,6 +39,19 @@
          "All nodes' addresses, this one's too, separated by commas. They say where to dial, never who owns what.")    \
     TEXT(cluster_keys, "",                                                                                             \
          "This node's directory made by `fealty keys`. Needed unless all addresses are on loopback.")                  \
+    PART("Kafka")                                                                                                      \
+    CHOICE(journal, "embedded", "embedded|kafka",                                                                      \
+           "Where the log of changes is: in the data directory, or in Apache Kafka, shared with other nodes.")         \
+    TEXT(kafka_bootstrap, "",                                                                                          \
+         "Brokers to ask first, HOST:PORT separated by commas. Else FEALTY_JOURNAL_BOOTSTRAP, "                        \
+         "LOYALTY_KAFKA_BOOTSTRAP_SERVERS.")                                                                           \
+    TEXT(kafka_prefix, "fealty", "Topics are PREFIX.log, PREFIX.control and PREFIX.liveness: one prefix, one cluster.") \
+    TEXT(kafka_settings, "", "More settings of librdkafka, KEY=VALUE separated by commas: TLS, SASL.")                 \
+    SWITCH(kafka_create_topics, "Make the topics that are missing, with the settings they need.")                      \
+    SWITCH(single_broker, "One copy in Kafka is enough: for trying things out, never for money.")                      \
+    NUMBER(replicas, 1, 0, 3,                                                                                          \
+           "Nodes that follow each partition besides its owner. Counts when the cluster is made.")                     \
+    TEXT(rack, "", "Where this node stands; an owner and its followers are put on different racks.")                   \
     PART("Memory")                                                                                                     \
     NUMBER(cache_mib, 256, 8, 1048576, "Cache for blocks read from disk, shared by all kinds of rows.")                \
     NUMBER(memtable_mib, 128, 8, 65536, "Newest rows, held in memory until they are written out in order.")             \

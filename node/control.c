@@ -167,6 +167,8 @@ static void obey(control_t *self, const char *line, buffer_t *answer)
         self->hooks.status(self->hooks.state, answer);
     } else if (strncmp(line, "backup ", 7) == 0) {
         rc = self->hooks.backup(self->hooks.state, line + 7, &err);
+    } else if (strncmp(line, "cluster ", 8) == 0) {
+        rc = self->hooks.cluster(self->hooks.state, line + 8, answer, &err);
     } else if (strcmp(line, "freeze") == 0) {
         rc = self->hooks.freeze(self->hooks.state, true, &err);
         self->frozen = self->frozen || rc == ERR_NONE;
@@ -174,7 +176,8 @@ static void obey(control_t *self, const char *line, buffer_t *answer)
         rc = self->hooks.freeze(self->hooks.state, false, &err);
         self->frozen = false;
     } else {
-        rc = err_set(&err, ERR_INVALID, "orders are status, backup DIRECTORY, freeze, thaw");
+        rc = err_set(&err, ERR_INVALID,
+                     "orders are status, backup DIRECTORY, cluster WORDS, freeze, thaw");
     }
     if (rc == ERR_NONE)
         buffer_text(answer, "ok\n");

@@ -22,6 +22,7 @@ static const command_row_t commands[] = {
     {"backup", tool_backup, "copy the books of a running or stopped node"},
     {"restore", tool_restore, "make new books from a backup"},
     {"verify", tool_verify, "prove from disk that the books hold"},
+    {"cluster", tool_cluster, "show the members of a cluster on Kafka, drain or forget one"},
     {"keys", tool_keys, "make the keys with which the nodes of a cluster know each other"},
     {"user", tool_user, "add users, set passwords, list and disable, without the API"},
     {"version", tool_version, "print the version"},

@@ -2,12 +2,14 @@
 #include "node/node.h"
 
 #include "actors/rows.h"
+#include "cluster/identity.h"
 #include "cluster/router_setup.h"
 #include "http/server.h"
 #include "node/backup.h"
 #include "node/content.h"
 #include "node/control.h"
 #include "node/heartbeat.h"
+#include "node/shared_log.h"
 #include "node/tools.h"
 #include "protocol/log.h"
 #include "protocol/metrics.h"
@@ -29,6 +31,7 @@ struct node {
     hash_t incarnation;
     store_t *store; /* owned, like all below */
     catalogue_t *catalogue;
+    shared_log_t *shared; /* NULL: the journal is embedded */
     router_t *router;
     shards_t *shards;
     heartbeat_t *heartbeat;
@@ -40,8 +43,12 @@ struct node {
 };
 
 static errcode_t open_books(node_t *self, err_t *err);
+static bool on_kafka(const node_t *self);
+static errcode_t open_shared_log(node_t *self, bool (*stop_wanted)(void *), void *state,
+                                 err_t *err);
 static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *state, err_t *err);
 static errcode_t start_shards(node_t *self, err_t *err);
+static bool owns_definitions(const node_t *self);
 static errcode_t start_http(node_t *self, err_t *err);
 static errcode_t start_control(node_t *self, err_t *err);
 static void write_metrics(void *state, buffer_t *out);
@@ -57,13 +64,14 @@ errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted
     steady_clock_init(&self->clock, clock_system());
     random_fill(random_system(), &self->incarnation, sizeof self->incarnation);
     rc = open_books(self, err);
+    if (rc == ERR_NONE && on_kafka(self))
+        rc = open_shared_log(self, stop_wanted, state, err);
     if (rc == ERR_NONE)
         rc = open_router(self, stop_wanted, state, err);
     if (rc == ERR_NONE)
         rc = start_shards(self, err);
     if (rc == ERR_NONE)
-        rc = first_start_admin(self->router, self->shards->owns[self->shards->partitions],
-                               &self->first_start, err);
+        rc = first_start_admin(self->router, owns_definitions(self), &self->first_start, err);
     if (rc == ERR_NONE)
         rc = start_http(self, err);
     if (rc == ERR_NONE)
@@ -94,6 +102,7 @@ void node_stop(node_t **self_p)
     http_server_destroy(&http);
     shards_destroy(&self->shards);
     router_destroy(&self->router);
+    shared_log_close(&self->shared);
     catalogue_destroy(&self->catalogue);
     store_destroy(&self->store);
     free(self);
@@ -129,13 +138,51 @@ static errcode_t open_books(node_t *self, err_t *err)
     config.background_jobs = (int)self->config.background_jobs;
     config.create = true;
     config.accept_loss = self->config.accept_loss;
+    config.refilled = on_kafka(self);
     rc = store_open(&self->store, &config, err);
     if (rc != ERR_NONE)
         return rc;
+    if (!on_kafka(self)) {
+        bool shared = false;
+        rc = identity_present(self->store, &shared, err);
+        if (rc == ERR_NONE && shared)
+            rc = err_set(err, ERR_STATE,
+                         "this data directory follows a log in Kafka: start it with --journal "
+                         "kafka");
+        if (rc != ERR_NONE)
+            return rc;
+    }
     self->catalogue = catalogue_new();
     rc = content_load(self->store, self->catalogue, err);
     self->new_books = catalogue_version(self->catalogue) == 0;
     return rc;
+}
+
+static bool on_kafka(const node_t *self)
+{
+    return strcmp(self->config.journal, "kafka") == 0;
+}
+
+static errcode_t open_shared_log(node_t *self, bool (*stop_wanted)(void *), void *state, err_t *err)
+{
+    const shared_log_setup_t setup = {.config = &self->config,
+                                      .store = self->store,
+                                      .incarnation = self->incarnation,
+                                      .random = random_system(),
+                                      .stop_wanted = stop_wanted,
+                                      .state = state};
+
+    if (self->config.cluster_peers[0] != '\0')
+        return err_set(err, ERR_INVALID,
+                       "--cluster-peers is for the embedded journal: on Kafka the members are in "
+                       "the log");
+    return shared_log_open(&self->shared, &setup, err);
+}
+
+static bool owns_definitions(const node_t *self)
+{
+    return self->shared != NULL ? shared_log_owns(self->shared, shared_log_partitions(self->shared))
+                                : self->shards->owns[self->shards->partitions];
 }
 
 static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *state, err_t *err)
@@ -146,7 +193,9 @@ static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *st
         .clock = &self->clock.clock,
         .random = random_system(),
         .incarnation = self->incarnation,
-        .partitions = (uint16_t)self->config.partitions,
+        .partitions = self->shared != NULL ? shared_log_partitions(self->shared)
+                                           : (uint16_t)self->config.partitions,
+        .shared = self->shared != NULL ? shared_log_router(self->shared) : NULL,
         .listen = self->config.cluster_listen,
         .peers = self->config.cluster_peers,
         .keys_directory = self->config.cluster_keys,
@@ -155,7 +204,8 @@ static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *st
 
     if (rc == ERR_NONE)
         rc = router_start(self->router, err);
-    for (unsigned polls = 0; rc == ERR_NONE && !router_wait_birth(self->router, BIRTH_POLL_US);
+    for (unsigned polls = 0;
+         rc == ERR_NONE && self->shared == NULL && !router_wait_birth(self->router, BIRTH_POLL_US);
          polls++) {
         if (stop_wanted(state))
             return err_set(err, ERR_UNREACHABLE,
@@ -215,16 +265,25 @@ static errcode_t start_shards(node_t *self, err_t *err)
         .catalogue = self->catalogue,
         .clock = &self->clock.clock,
         .random = random_system(),
-        .birth = router_birth(self->router),
+        .birth = self->shared == NULL ? router_birth(self->router) : NULL,
         .hooks = {.send = send_frame, .session = apply_session, .state = self},
         .incarnation = self->incarnation,
         .threads = self->config.partition_threads,
         .mailbox_commands = self->config.mailbox_commands,
         .round_commands = self->config.round_commands,
         .cache_accounts = self->config.cache_accounts,
+        .shared = self->shared != NULL ? shared_log_governor(self->shared) : NULL,
+        .journal = self->shared != NULL ? shared_log_journal(self->shared) : NULL,
+        .partitions = self->shared != NULL ? shared_log_partitions(self->shared) : 0,
     };
     errcode_t rc;
 
+    if (self->shared != NULL) {
+        self->shards = shards_new(&setup);
+        shared_log_attach(self->shared, self->router, self->shards);
+        rc = shards_start(self->shards, err);
+        return rc != ERR_NONE ? rc : shared_log_wait_joined(self->shared, err);
+    }
     if (setup.birth->partitions != self->config.partitions && !self->new_books)
         log_debug("this store has %u partitions for ever; the setting `partitions` counts at the "
                   "first start only",
@@ -285,6 +344,10 @@ static errcode_t start_http(node_t *self, err_t *err)
     config.token_ttl_us = (int64_t)self->config.session_hours * 3600 * 1000000;
     config.request_deadline_us = (int64_t)self->config.request_timeout_ms * 1000;
     config.version = FEALTY_VERSION;
+    if (self->shared != NULL) {
+        config.cluster_status = shared_log_status;
+        config.cluster = self->shared;
+    }
     config.clock = &self->clock.clock;
     config.random = random_system();
     metrics_register(write_metrics, self);
@@ -303,6 +366,10 @@ static errcode_t control_backup(void *state, const char *directory, err_t *err)
     node_t *self = state;
     errcode_t rc;
 
+    if (self->shared != NULL)
+        return err_set(err, ERR_STATE,
+                       "the log in Kafka is the audit trail and the backup of this node: an empty "
+                       "node fills itself from it");
     log_info("backup to %s", directory);
     rc = backup_take(self->store, router_birth(self->router), directory, err);
     if (rc == ERR_NONE)
@@ -312,8 +379,11 @@ static errcode_t control_backup(void *state, const char *directory, err_t *err)
 
 static errcode_t control_freeze(void *state, bool frozen, err_t *err)
 {
-    (void)err;
-    shards_freeze(((node_t *)state)->shards, frozen);
+    node_t *self = state;
+
+    if (self->shared != NULL)
+        return err_set(err, ERR_STATE, "there is nothing to freeze on a log in Kafka");
+    shards_freeze(self->shards, frozen);
     return ERR_NONE;
 }
 
@@ -326,11 +396,22 @@ static void control_status(void *state, buffer_t *out)
     buffer_byte(out, '\n');
 }
 
+static errcode_t control_cluster(void *state, const char *words, buffer_t *out, err_t *err)
+{
+    node_t *self = state;
+
+    if (self->shared == NULL)
+        return err_set(err, ERR_STATE,
+                       "this node's journal is embedded: its placement is fixed, /readyz shows it");
+    return shared_log_obey(self->shared, words, out, err);
+}
+
 static errcode_t start_control(node_t *self, err_t *err)
 {
     const control_hooks_t hooks = {.backup = control_backup,
                                    .freeze = control_freeze,
                                    .status = control_status,
+                                   .cluster = control_cluster,
                                    .state = self};
 
     return control_start(&self->control, self->config.data, &hooks, err);
@@ -343,6 +424,8 @@ static void write_metrics(void *state, buffer_t *out)
     node_t *self = state;
 
     store_metrics(self->store, out);
+    if (self->shared != NULL)
+        shared_log_metrics(self->shared, out);
     for (size_t i = 0; i < self->shards->count; i++)
         shard_metrics(self->shards->shards[i], out);
     buffer_printf(out,

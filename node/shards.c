@@ -8,15 +8,48 @@
 #define POLL_NS           2000000
 
 static void divide(shards_t *self, const shards_setup_t *setup);
+static void share(shards_t *self, const shards_setup_t *setup);
 
 shards_t *shards_new(const shards_setup_t *setup)
 {
     shards_t *self = memory_zalloc(sizeof *self);
 
+    if (setup->shared != NULL) {
+        share(self, setup);
+        return self;
+    }
     self->partitions = setup->birth->partitions;
     self->owned_count = birth_owned(setup->birth, setup->birth->node, self->owned);
     divide(self, setup);
     return self;
+}
+
+static void share(shards_t *self, const shards_setup_t *setup)
+{
+    shard_config_t config = {
+        .partitions = setup->partitions,
+        .shared = setup->shared,
+        .owned = self->owned,
+        .owned_count = (size_t)setup->partitions + 1,
+        .store = setup->store,
+        .journal = setup->journal,
+        .catalogue = setup->catalogue,
+        .clock = setup->clock,
+        .random = setup->random,
+        .hooks = setup->hooks,
+        .incarnation = setup->incarnation,
+        .mailbox_max = setup->mailbox_commands,
+        .cache_accounts = setup->cache_accounts,
+    };
+
+    self->partitions = setup->partitions;
+    self->owned_count = config.owned_count;
+    self->count = 1;
+    for (uint32_t i = 0; i < config.owned_count; i++) {
+        self->owned[i] = (uint16_t)i;
+        self->owns[i] = true;
+    }
+    self->shards[0] = shard_new(&config);
 }
 
 /* Contiguous ranges: neighbours in one thread, so that ids ascend within it. */

@@ -1,7 +1,7 @@
 /* shards.h - the partition threads of this node, with their journals
  *
  * Contract   shards_new() divides the partitions that the birth record gives this node into contiguous ranges, one per
- *            thread, each with a journal of its own. shards_start() returns when all have claimed their partitions.
+ *            thread, each with a journal of its own. On a shared log there is one thread, and its journal is given. shards_start() returns when all have claimed their partitions.
  * Threads    Made, started, stopped and destroyed by one thread. shards_acked, shards_post: any.
  * Ownership  Everything in the setup is borrowed and outlives the shards; the birth is copied.
  * Units      Microseconds.
@@ -28,12 +28,16 @@ typedef struct {
     uint32_t mailbox_commands;
     uint32_t round_commands;
     uint32_t cache_accounts; /* of all threads together */
+    /* On a shared log: one thread with a copy of every partition; birth is NULL. */
+    const shard_governor_t *shared;
+    journal_t *journal;
+    uint16_t partitions; /* of customers */
 } shards_setup_t;
 
 typedef struct {
     size_t count;
     shard_t *shards[SHARDS_MAX];     /* owned */
-    journal_t *journals[SHARDS_MAX]; /* owned */
+    journal_t *journals[SHARDS_MAX]; /* owned; none on a shared log */
     uint16_t partitions;             /* of customers */
     size_t owned_count;
     uint16_t owned[BIRTH_PARTITIONS_MAX + 1];

@@ -18,6 +18,7 @@ int tool_export(int argc, char **argv);
 int tool_verify(int argc, char **argv);
 int tool_backup(int argc, char **argv);
 int tool_restore(int argc, char **argv);
+int tool_cluster(int argc, char **argv);
 int tool_user(int argc, char **argv);
 int tool_version(int argc, char **argv);
 

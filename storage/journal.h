@@ -42,6 +42,8 @@ typedef struct {
 /* Channels of a shared log: numbers that no partition has. */
 #define JOURNAL_CONTROL  UINT16_C(0xfffe) /* genesis and views */
 #define JOURNAL_LIVENESS UINT16_C(0xffff) /* heartbeats, kept for minutes only */
+/* As an offset to follow from: what is appended from now on. */
+#define JOURNAL_END UINT64_MAX
 
 /* What became of an append. */
 typedef struct {

@@ -65,7 +65,7 @@ errcode_t store_open(store_t **self_p, const store_config_t *config, err_t *err)
         rc = err_set(err, ERR_STATE, "%.120s holds no ledger", config->directory);
         goto cleanup;
     }
-    if (!config->read_only) {
+    if (!config->read_only || config->exclusive) {
         rc = directory_lock(config->directory, &lock_fd, err);
         if (rc != ERR_NONE)
             goto cleanup;
@@ -353,7 +353,7 @@ static errcode_t open_database(store_t **store, const store_config_t *config, bo
 
     if (!directory_path(path, config->directory, "db"))
         return err_set(err, ERR_IO, "the data directory's path is too long");
-    if (existing) {
+    if (existing && !config->refilled) {
         rc = check_wal(path, config, &damaged, err);
         if (rc != ERR_NONE)
             return rc;

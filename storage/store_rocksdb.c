@@ -178,8 +178,9 @@ errcode_t store_rocksdb_open(store_t **self_p, const char *path, const store_con
     self->write_unsynced = rocksdb_writeoptions_create();
 
     do {
-        rc = open_with_mode(self, path, config->read_only,
-                            damaged ? RECOVER_POINT_IN_TIME : RECOVER_TOLERATE_TORN_TAIL, err);
+        rc = open_with_mode(
+            self, path, config->read_only,
+            damaged || config->refilled ? RECOVER_POINT_IN_TIME : RECOVER_TOLERATE_TORN_TAIL, err);
     } while (rc == ERR_IO && --attempts > 0);
     if (rc == ERR_CORRUPT && config->accept_loss) {
         /* Families whose files are newer than the damage make the strict modes give up. */

@@ -68,7 +68,8 @@ class Answer:
 class Client:
     """One keep-alive connection. A broken connection is opened again for the next request, never for the same one."""
 
-    def __init__(self, port, token=None, timeout=30):
+    def __init__(self, port, token=None, timeout=30, host="127.0.0.1"):
+        self.host = host
         self.port = port
         self.token = token
         self.timeout = timeout
@@ -83,7 +84,7 @@ class Client:
         if body is not None:
             head.setdefault("Content-Type", "application/json")
         if self.connection is None:
-            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+            self.connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout)
         try:
             self.connection.request(method, path, body, head)
             reply = self.connection.getresponse()
@@ -117,8 +118,10 @@ class Client:
 class Node:
     """One process. The directory outlives it, so start() after stop() or kill() finds the same books."""
 
-    def __init__(self, data, flags=(), environment=None, port=0, program=None):
+    def __init__(self, data, flags=(), environment=None, port=0, program=None, host="127.0.0.1", before=()):
         self.data = data
+        self.host = host
+        self.before = list(before)  # words before the program's own, to run it elsewhere
         self.program = program or FEALTY
         self.flags = list(flags)
         self.environment = dict(environment or {})
@@ -135,9 +138,9 @@ class Node:
         environment.update(self.environment)
         self.lines = []
         self.port = None
-        self.process = subprocess.Popen(
-            [self.program, "node", "--data", self.data, "--listen", "127.0.0.1:%d" % self.asked_port] + self.flags +
-            list(more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
+        own = [self.program, "node", "--data", self.data, "--listen", "%s:%d" % (self.host, self.asked_port)]
+        self.process = subprocess.Popen(self.before + own + self.flags + list(more), stdout=subprocess.PIPE,
+                                        stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=environment)
         self.reader = threading.Thread(target=self._read, args=(self.process,), daemon=True)
         self.reader.start()
         return self
@@ -157,7 +160,7 @@ class Node:
             if not found:
                 return False
             self.port = int(found.group(1))
-        client = Client(self.port, timeout=5)
+        client = Client(self.port, timeout=5, host=self.host)
         try:
             return client.get("/readyz").status == 200
         except OSError:
@@ -198,7 +201,7 @@ class Node:
         return self.wait_end()
 
     def client(self, login=True):
-        client = Client(self.port)
+        client = Client(self.port, host=self.host)
         return client.login() if login else client
 
     def end(self):

@@ -167,11 +167,12 @@ def process_state(pid):
 
 
 class Broker:
-    def __init__(self, root, number, port, controller_port):
+    def __init__(self, root, number, port, controller_port, host=HOST):
         self.number = number
+        self.host = host
         self.port = port
         self.controller_port = controller_port
-        self.address = "%s:%d" % (HOST, port)
+        self.address = "%s:%d" % (host, port)
         self.folder = os.path.join(root, "broker-%d" % number)
         self.log = os.path.join(self.folder, "output.log")
         self.configuration = os.path.join(self.folder, "server.properties")
@@ -244,7 +245,7 @@ class Bed:
     Brokers of a test stay in the test's process group and die with it; detached ones outlive the caller.
     """
 
-    def __init__(self, root, count=1, port=0, detached=False):
+    def __init__(self, root, count=1, port=0, detached=False, host=HOST):
         self.root = os.path.abspath(root)
         self.detached = detached
         self.plan = os.path.join(self.root, "bed.json")
@@ -254,7 +255,7 @@ class Bed:
             self.cluster, ports = kept["cluster"], kept["ports"]
         else:
             self.cluster, ports = None, self._choose_ports(count, port)
-        self.brokers = [Broker(self.root, i + 1, *pair) for i, pair in enumerate(ports)]
+        self.brokers = [Broker(self.root, i + 1, *pair, host) for i, pair in enumerate(ports)]
 
     @classmethod
     def opened(cls, root, detached=True):
@@ -286,12 +287,12 @@ class Bed:
     def _settings(self, broker):
         count = len(self.brokers)
         majority = 1 if count == 1 else 2
-        voters = ",".join("%d@%s:%d" % (one.number, HOST, one.controller_port) for one in self.brokers)
+        voters = ",".join("%d@%s:%d" % (one.number, one.host, one.controller_port) for one in self.brokers)
         values = [
             ("process.roles", "broker,controller"),
             ("node.id", broker.number),
             ("controller.quorum.voters", voters),
-            ("listeners", "BROKER://%s:%d,CONTROLLER://%s:%d" % (HOST, broker.port, HOST, broker.controller_port)),
+            ("listeners", "BROKER://%s,CONTROLLER://%s:%d" % (broker.address, broker.host, broker.controller_port)),
             ("advertised.listeners", "BROKER://" + broker.address),
             ("listener.security.protocol.map", "BROKER:PLAINTEXT,CONTROLLER:PLAINTEXT"),
             ("inter.broker.listener.name", "BROKER"),
@@ -363,7 +364,7 @@ class Bed:
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 try:
-                    probe.bind((HOST, port))
+                    probe.bind((broker.host, port))
                 except OSError as error:
                     raise BedError("broker %d cannot have port %d: %s"
                                    % (broker.number, port, error.strerror)) from None

@@ -5,11 +5,13 @@ Each step prints one line with what passed, what failed and how long it took; wh
 line is the sum of everything, "N passed, N failed", also written to build/test-summary. The exit code is 0 only when
 nothing failed and something passed.
 
-Steps: build, unit, unit-asan, fuzz, assume, sim, contract, crash, cluster, threads, nodes-asan, nodes-tsan, format.
-Default: all but format. `sanitizers` stands for unit-asan, threads, nodes-asan and nodes-tsan. The last two run real
-nodes that were built with a sanitizer; a report ends the node, and with it the test.
+Steps: build, unit, unit-asan, fuzz, assume, sim, contract, crash, cluster, kafka, chaos, threads, nodes-asan, nodes-tsan,
+format. Default: all but format. `sanitizers` stands for unit-asan, threads, nodes-asan and nodes-tsan. The last two run
+real nodes that were built with a sanitizer; a report ends the node, and with it the test. `kafka` and `chaos` run on real
+Kafka; where there is none to be had they say SKIPPED and why, which is a failure with REQUIRE_KAFKA=1.
 
-Environment: JOBS (processors), FUZZ_SECONDS (most per target: 20), TEST_FILTER (part of a Python test's name).
+Environment: JOBS (processors), FUZZ_SECONDS (most per target: 20), TEST_FILTER (part of a Python test's name),
+CHAOS_MINUTES (1), SEED (of the chaos), REQUIRE_KAFKA.
 """
 import glob
 import os
@@ -65,6 +67,13 @@ def run(command, limit, extra=None, to=None):
     if code is None:
         output, _ = process.communicate()
     return code, (output or b"").decode("utf-8", "replace")
+
+
+def skipped(output):
+    """The lines in which tests say that they were left out; none where nothing may be."""
+    if os.environ.get("REQUIRE_KAFKA") == "1":
+        return []
+    return re.findall(r"^SKIPPED .*$", output, re.M)
 
 
 def explain(name, code, output, limit):
@@ -204,8 +213,9 @@ def python_folder(outcome, folder, limit, extra=None, only="test_*.py"):
         outcome.failed += failed
         if failed > 0:
             outcome.notes.append(explain(path, code, output, limit))
-        elif passed == 0 and not os.environ.get("TEST_FILTER"):
+        elif passed == 0 and not skipped(output) and not os.environ.get("TEST_FILTER"):
             outcome.fail("%s holds no test" % path)
+        outcome.notes += skipped(output)
 
 
 def step_contract(outcome):
@@ -218,6 +228,27 @@ def step_crash(outcome):
 
 def step_cluster(outcome):
     python_folder(outcome, "tests/cluster", 300)
+
+
+def step_kafka(outcome):
+    python_folder(outcome, "tests/kafka", 420)
+
+
+def step_chaos(outcome):
+    """The checker's own tests, then one run that it decides about."""
+    python_folder(outcome, "tests/chaos", 120)
+    minutes = float(os.environ.get("CHAOS_MINUTES") or 1)
+    limit = 60 * minutes + 240
+    code, output = run([sys.executable, "tests/chaos/chaos.py", str(minutes)], limit)
+    found = re.findall(r"^RESULT (\d+) (\d+)$", output, re.M)
+    if not found or int(found[-1][1]) > 0 or code != 0:
+        outcome.fail(explain("tests/chaos/chaos.py", code, output, limit))
+    elif int(found[-1][0]) > 0:
+        outcome.passed += 1
+    elif not skipped(output):
+        outcome.fail("tests/chaos/chaos.py decided nothing")
+    if outcome.failed == 0:
+        outcome.notes += re.findall(r"^(?:SKIPPED|SEED=|\d+ operations|recovery by kind).*$", output, re.M)
 
 
 def with_program(program, **more):
@@ -249,6 +280,8 @@ STEPS = {
     "contract": step_contract,
     "crash": step_crash,
     "cluster": step_cluster,
+    "kafka": step_kafka,
+    "chaos": step_chaos,
     "threads": step_threads,
     "nodes-asan": step_nodes_asan,
     "nodes-tsan": step_nodes_tsan,

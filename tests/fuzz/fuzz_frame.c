@@ -28,12 +28,14 @@ static bool read_item(uint8_t kind, unpack_t *in)
     link_result_t result;
     link_message_t message;
     link_hello_t hello, hello_back;
+    link_shared_hello_t shared, shared_back;
     unpack_t back;
 
     buffer_reset(&again);
     switch (kind) {
     case LINK_COMMANDS:
     case LINK_QUERIES:
+    case LINK_QUERIES_ANY:
         if (!link_command_next(in, &command))
             return false;
         link_command_put(&again, &command);
@@ -65,6 +67,16 @@ static bool read_item(uint8_t kind, unpack_t *in)
         back = unpack_from(again.bytes, again.size);
         INVARIANT(link_hello_next(&back, &hello_back));
         INVARIANT(memcmp(&hello, &hello_back, sizeof hello) == 0);
+        return true;
+    case LINK_SHARED_HELLO:
+        if (!link_shared_hello_next(in, &shared))
+            return false;
+        link_shared_hello_put(&again, &shared);
+        same(from, in);
+        back = unpack_from(again.bytes, again.size);
+        INVARIANT(link_shared_hello_next(&back, &shared_back));
+        INVARIANT(unpack_done(&back));
+        INVARIANT(memcmp(&shared, &shared_back, sizeof shared) == 0);
         return true;
     default: return false;
     }

@@ -198,6 +198,8 @@ static bool take(log_journal_t *self, size_t number, journal_record_t *out)
         out->bytes = copy;
     }
     reader->offset = entry->offset + 1;
+    if (log->topics[number].read_end < reader->offset)
+        log->topics[number].read_end = reader->offset;
     reader->ready_known = false;
     return true;
 }

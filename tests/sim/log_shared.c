@@ -346,6 +346,12 @@ size_t log_shared_safe(const log_shared_t *self, uint16_t number)
     return count;
 }
 
+size_t log_shared_read(const log_shared_t *self, uint16_t number)
+{
+    const topic_t *topic = &self->topics[log_topic(self, number)];
+    return log_find(topic, topic->read_end);
+}
+
 void log_shared_truncate(log_shared_t *self, uint16_t number, size_t count)
 {
     topic_t *topic = &self->topics[log_topic(self, number)];
@@ -354,6 +360,8 @@ void log_shared_truncate(log_shared_t *self, uint16_t number, size_t count)
         return;
     topic->end = topic->entries[count].entry.offset;
     topic->count = count;
+    if (topic->read_end > topic->end)
+        topic->read_end = topic->end;
 }
 
 /* ---- life ---- */

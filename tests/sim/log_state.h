@@ -46,7 +46,8 @@ typedef struct {
 typedef struct {
     landed_t *entries; /* owned */
     size_t count, capacity;
-    uint64_t end; /* next offset */
+    uint64_t end;      /* next offset */
+    uint64_t read_end; /* behind the last record that any reader got */
 } topic_t;
 
 typedef struct log_journal log_journal_t;

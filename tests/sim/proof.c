@@ -26,10 +26,23 @@ static bool fails(err_t *err, const char *format, ...)
     return false;
 }
 
-static void each_row(world_t *world, uint16_t node, family_t family, visit_fn visit, void *state)
+static proof_disks_t disks_of(world_t *world)
 {
-    store_cursor_t *cursor =
-        store_cursor_new(world_store(world, node), NULL, family, NULL, 0, NULL, 0);
+    proof_disks_t disks = {.count = world_nodes(world), .partitions = world_partitions(world)};
+
+    for (uint16_t node = 0; node < disks.count; node++)
+        disks.stores[node] = world_store(world, node);
+    return disks;
+}
+
+static store_t *disk_of(const proof_disks_t *disks, uint16_t partition)
+{
+    return disks->stores[partition % disks->count];
+}
+
+static void each_row(store_t *store, family_t family, visit_fn visit, void *state)
+{
+    store_cursor_t *cursor = store_cursor_new(store, NULL, family, NULL, 0, NULL, 0);
 
     for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
         size_t key_bytes, n;
@@ -42,15 +55,29 @@ static void each_row(world_t *world, uint16_t node, family_t family, visit_fn vi
     store_cursor_destroy(&cursor);
 }
 
-static void each_row_of_all(world_t *world, family_t family, visit_fn visit, void *state)
+static void each_row_of_all(const proof_disks_t *disks, family_t family, visit_fn visit,
+                            void *state)
 {
-    for (uint16_t node = 0; node < world_nodes(world); node++)
-        each_row(world, node, family, visit, state);
+    for (uint16_t i = 0; i < disks->count; i++)
+        each_row(disks->stores[i], family, visit, state);
+}
+
+static bool get_row(const proof_disks_t *disks, uint16_t partition, family_t family,
+                    const uint8_t *key, size_t key_bytes, buffer_t *value)
+{
+    bool found = false;
+
+    buffer_reset(value);
+    errcode_t rc =
+        store_get(disk_of(disks, partition), NULL, family, key, key_bytes, value, &found, NULL);
+    INVARIANT(rc == ERR_NONE);
+    return found;
 }
 
 /* ---- pairs ---- */
 
-static bool read_pair(world_t *world, uint16_t src, uint16_t dst, pair_out_t *out, pair_in_t *in)
+static bool read_pair(const proof_disks_t *disks, uint16_t src, uint16_t dst, pair_out_t *out,
+                      pair_in_t *in)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_t value;
@@ -58,14 +85,12 @@ static bool read_pair(world_t *world, uint16_t src, uint16_t dst, pair_out_t *ou
     *out = (pair_out_t){.next = 1};
     *in = (pair_in_t){0};
     buffer_init(&value, 4096);
-    bool any = read_row(world, world_node_of(world, src), FAMILY_STATE, key,
-                        key_pair_out(key, src, dst), &value);
+    bool any = get_row(disks, src, FAMILY_STATE, key, key_pair_out(key, src, dst), &value);
     if (any) {
         errcode_t rc = pair_out_decode(out, value.bytes, value.size, NULL);
         INVARIANT(rc == ERR_NONE);
     }
-    if (read_row(world, world_node_of(world, dst), FAMILY_STATE, key, key_pair_in(key, dst, src),
-                 &value)) {
+    if (get_row(disks, dst, FAMILY_STATE, key, key_pair_in(key, dst, src), &value)) {
         errcode_t rc = pair_in_decode(in, value.bytes, value.size, NULL);
         INVARIANT(rc == ERR_NONE);
         any = true;
@@ -89,21 +114,21 @@ static void count_message(void *state, const uint8_t *key, size_t key_bytes, con
     sizes->rows[be16_get(key) * sizes->width + be16_get(key + 2)]++;
 }
 
-bool proof_pairs(world_t *world, err_t *err)
+bool proof_disks_pairs(const proof_disks_t *disks, err_t *err)
 {
-    uint16_t width = (uint16_t)(world_partitions(world) + 1);
+    uint16_t width = (uint16_t)(disks->partitions + 1);
     outbox_sizes_t sizes = {memory_zalloc((size_t)width * width * sizeof *sizes.rows), width};
     buffer_t value;
     bool good = true;
 
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
-    each_row_of_all(world, FAMILY_OUTBOX, count_message, &sizes);
+    each_row_of_all(disks, FAMILY_OUTBOX, count_message, &sizes);
     for (uint16_t src = 0; src < width && good; src++)
         for (uint16_t dst = 0; dst < width && good; dst++) {
             pair_out_t out;
             pair_in_t in;
             uint8_t key[BATCH_KEY_BYTES_MAX];
-            if (!read_pair(world, src, dst, &out, &in))
+            if (!read_pair(disks, src, dst, &out, &in))
                 continue;
             if (out.acked > in.seq || in.seq >= out.next)
                 good = fails(err, "pair %u to %u: acknowledged %llu, applied %llu, next %llu", src,
@@ -115,8 +140,7 @@ bool proof_pairs(world_t *world, err_t *err)
                     src, dst, (unsigned long long)sizes.rows[src * width + dst],
                     (unsigned long long)(out.next - 1 - out.acked));
             for (uint64_t n = out.acked + 1; n < out.next && good; n++)
-                if (!read_row(world, world_node_of(world, src), FAMILY_OUTBOX, key,
-                              key_outbox(key, src, dst, n), &value))
+                if (!get_row(disks, src, FAMILY_OUTBOX, key, key_outbox(key, src, dst, n), &value))
                     good = fails(err, "pair %u to %u: message %llu is missing", src, dst,
                                  (unsigned long long)n);
         }
@@ -128,7 +152,7 @@ bool proof_pairs(world_t *world, err_t *err)
 /* ---- points ---- */
 
 typedef struct {
-    world_t *world;
+    const proof_disks_t *disks;
     points_t available, in_transit; /* of accounts */
     points_t posted;                /* by all entries */
     points_t moved;                 /* by transfers: what is gone minus what came */
@@ -156,8 +180,10 @@ static void add_state(void *state, const uint8_t *key, size_t key_bytes, const u
     INVARIANT(rc == ERR_NONE);
 }
 
-static bool is_of_transfer(world_t *world, const entry_t *entry)
+static bool is_of_transfer(const proof_disks_t *disks, const entry_t *entry)
 {
+    uint16_t partition = partition_of_slot(id_slot(entry->related), disks->partitions);
+    uint8_t key[BATCH_KEY_BYTES_MAX];
     entry_t related;
     buffer_t bytes;
 
@@ -166,8 +192,11 @@ static bool is_of_transfer(world_t *world, const entry_t *entry)
     if (entry->type != ENTRY_REVERSAL)
         return false;
     buffer_init(&bytes, BATCH_VALUE_BYTES_MAX);
-    bool found = read_entry(world, entry->related, &related, &bytes);
+    bool found = get_row(disks, partition, FAMILY_ENTRY, key,
+                         key_entry(key, partition, id_sequence(entry->related)), &bytes);
     INVARIANT(found);
+    errcode_t rc = entry_decode(&related, bytes.bytes, bytes.size, NULL);
+    INVARIANT(rc == ERR_NONE);
     buffer_free(&bytes);
     return related.type == ENTRY_TRANSFER_OUT;
 }
@@ -183,19 +212,19 @@ static void add_entry(void *state, const uint8_t *key, size_t key_bytes, const u
     errcode_t rc = entry_decode(&entry, value, n, NULL);
     INVARIANT(rc == ERR_NONE);
     sums->posted += entry.posted;
-    if (is_of_transfer(sums->world, &entry))
+    if (is_of_transfer(sums->disks, &entry))
         sums->moved += entry.posted;
 }
 
-static points_t points_of_transfer(world_t *world, uint16_t partition, uint64_t id)
+static points_t points_of_transfer(const proof_disks_t *disks, uint16_t partition, uint64_t id)
 {
     uint8_t key[BATCH_KEY_BYTES_MAX];
     buffer_t value;
     transfer_t transfer;
 
     buffer_init(&value, 4096);
-    bool found = read_row(world, world_node_of(world, partition), FAMILY_STATE, key,
-                          key_transfer(key, partition, id), &value);
+    bool found =
+        get_row(disks, partition, FAMILY_STATE, key, key_transfer(key, partition, id), &value);
     INVARIANT(found); /* only the reply, applied once, ends it */
     errcode_t rc = transfer_decode(&transfer, value.bytes, value.size, NULL);
     INVARIANT(rc == ERR_NONE);
@@ -217,7 +246,7 @@ static void add_message(void *state, const uint8_t *key, size_t key_bytes, const
     errcode_t rc = ERR_NONE;
 
     INVARIANT(key_bytes == 12);
-    read_pair(sums->world, src, dst, &out, &in);
+    read_pair(sums->disks, src, dst, &out, &in);
     if (be64_get(key + 4) <= in.seq)
         return;
     if (body_type(body) == BODY_CREDIT_1) {
@@ -225,36 +254,38 @@ static void add_message(void *state, const uint8_t *key, size_t key_bytes, const
         sums->flying += credit.points;
     } else if (body_type(body) == BODY_CREDIT_REPLY_1) {
         rc = credit_reply_decode(&reply, body, NULL);
-        sums->flying += reply.credited ? 0 : points_of_transfer(sums->world, dst, reply.transfer);
+        sums->flying += reply.credited ? 0 : points_of_transfer(sums->disks, dst, reply.transfer);
     }
     INVARIANT(rc == ERR_NONE);
 }
 
-static sums_t sums_of(world_t *world)
+static sums_t sums_of(const proof_disks_t *disks)
 {
-    sums_t sums = {.world = world};
+    sums_t sums = {.disks = disks};
 
-    each_row_of_all(world, FAMILY_STATE, add_state, &sums);
-    each_row_of_all(world, FAMILY_ENTRY, add_entry, &sums);
-    each_row_of_all(world, FAMILY_OUTBOX, add_message, &sums);
+    each_row_of_all(disks, FAMILY_STATE, add_state, &sums);
+    each_row_of_all(disks, FAMILY_ENTRY, add_entry, &sums);
+    each_row_of_all(disks, FAMILY_OUTBOX, add_message, &sums);
     return sums;
 }
 
 points_t proof_total(world_t *world)
 {
-    sums_t sums = sums_of(world);
+    proof_disks_t disks = disks_of(world);
+    sums_t sums = sums_of(&disks);
     return sums.available + sums.flying;
 }
 
 points_t proof_owned(world_t *world)
 {
-    sums_t sums = sums_of(world);
+    proof_disks_t disks = disks_of(world);
+    sums_t sums = sums_of(&disks);
     return sums.available + sums.in_transit;
 }
 
-bool proof_points(world_t *world, err_t *err)
+bool proof_disks_points(const proof_disks_t *disks, err_t *err)
 {
-    sums_t sums = sums_of(world);
+    sums_t sums = sums_of(disks);
 
     if (sums.posted != sums.available)
         return fails(err, "entries add up to %lld, balances to %lld", (long long)sums.posted,
@@ -293,9 +324,10 @@ static void count_entry(void *state, const uint8_t *key, size_t key_bytes, const
 
 bool proof_counts(world_t *world, err_t *err)
 {
+    proof_disks_t disks = disks_of(world);
     recount_t recount = {0};
 
-    each_row_of_all(world, FAMILY_ENTRY, count_entry, &recount);
+    each_row_of_all(&disks, FAMILY_ENTRY, count_entry, &recount);
     for (uint32_t program = 1; program < PROGRAMS_MAX; program++)
         for (uint8_t type = ENTRY_EARN; type < ENTRY__END; type++) {
             uint64_t counted = read_count(world, program, type);
@@ -310,26 +342,47 @@ bool proof_counts(world_t *world, err_t *err)
 
 /* ---- the end ---- */
 
-bool proof_quiet(world_t *world, err_t *err)
+bool proof_disks_rest(const proof_disks_t *disks, err_t *err)
 {
-    sums_t sums = sums_of(world);
+    sums_t sums = sums_of(disks);
 
-    for (uint16_t p = 0; p <= world_partitions(world); p++) {
-        pair_out_t out;
-        pair_in_t in;
-        if (!world_is_up(world, world_node_of(world, p)))
-            return fails(err, "the node of partition %u is down", p);
-        if (world_trouble(world, p) != NULL)
-            return fails(err, "%s", world_trouble(world, p));
-        for (uint16_t dst = 0; dst <= world_partitions(world); dst++)
-            if (read_pair(world, p, dst, &out, &in) &&
+    for (uint16_t p = 0; p <= disks->partitions; p++)
+        for (uint16_t dst = 0; dst <= disks->partitions; dst++) {
+            pair_out_t out;
+            pair_in_t in;
+            if (read_pair(disks, p, dst, &out, &in) &&
                 (out.acked + 1 != out.next || in.seq != out.acked))
                 return fails(err, "pair %u to %u is not at rest", p, dst);
-    }
+        }
     if (sums.held != 0 || sums.flying != 0)
         return fails(err, "%lld points are held, %lld in flight", (long long)sums.held,
                      (long long)sums.flying);
     return true;
+}
+
+bool proof_quiet(world_t *world, err_t *err)
+{
+    proof_disks_t disks = disks_of(world);
+
+    for (uint16_t p = 0; p <= world_partitions(world); p++) {
+        if (!world_is_up(world, world_node_of(world, p)))
+            return fails(err, "the node of partition %u is down", p);
+        if (world_trouble(world, p) != NULL)
+            return fails(err, "%s", world_trouble(world, p));
+    }
+    return proof_disks_rest(&disks, err);
+}
+
+bool proof_pairs(world_t *world, err_t *err)
+{
+    proof_disks_t disks = disks_of(world);
+    return proof_disks_pairs(&disks, err);
+}
+
+bool proof_points(world_t *world, err_t *err)
+{
+    proof_disks_t disks = disks_of(world);
+    return proof_disks_points(&disks, err);
 }
 
 static void digest_row(void *state, const uint8_t *key, size_t key_bytes, const uint8_t *value,
@@ -340,11 +393,17 @@ static void digest_row(void *state, const uint8_t *key, size_t key_bytes, const 
     *digest = hash64(*digest, value, n);
 }
 
-uint64_t proof_digest(world_t *world)
+uint64_t proof_disks_digest(const proof_disks_t *disks)
 {
     uint64_t digest = 1;
 
     for (int family = 0; family < FAMILY__COUNT; family++)
-        each_row_of_all(world, (family_t)family, digest_row, &digest);
+        each_row_of_all(disks, (family_t)family, digest_row, &digest);
     return digest;
+}
+
+uint64_t proof_digest(world_t *world)
+{
+    proof_disks_t disks = disks_of(world);
+    return proof_disks_digest(&disks);
 }

@@ -30,4 +30,17 @@ points_t proof_owned(world_t *world);
 /* A hash over all rows of all disks: equal runs end with equal digests. */
 uint64_t proof_digest(world_t *world);
 
+/* The same over disks alone, wherever they come from: partition p is in stores[p % count]. */
+typedef struct {
+    store_t *stores[WORLD_NODES_MAX]; /* borrowed */
+    uint16_t count;
+    uint16_t partitions; /* of customers */
+} proof_disks_t;
+
+bool proof_disks_pairs(const proof_disks_t *disks, err_t *err);
+bool proof_disks_points(const proof_disks_t *disks, err_t *err);
+/* Of proof_quiet what disks can tell. */
+bool proof_disks_rest(const proof_disks_t *disks, err_t *err);
+uint64_t proof_disks_digest(const proof_disks_t *disks);
+
 #endif

@@ -1,0 +1,427 @@
+/* governor.c - the loop between membership, replicas and the channels */
+#include "cluster/governor.h"
+
+#include "protocol/log.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define TICK_US          INT64_C(10000)
+#define PUBLISH_US       INT64_C(500000)
+#define FOLLOW_AGAIN_US  INT64_C(200000)
+#define CLOCK_OFF_MAX_US INT64_C(30000000) /* half of what the acceptance rule takes */
+#define STATUS_BYTES_MAX ((size_t)4 * 1024 * 1024)
+#define ASK_US           INT64_C(5000000)
+#define RECORD_MAX       ((size_t)256 * 1024)
+
+/* One of the two channels, as it is read. */
+typedef struct {
+    uint16_t number;
+    uint64_t next; /* offset to go on from */
+    bool followed;
+    int64_t again_us;
+} channel_t;
+
+struct governor {
+    governor_config_t config;
+    membership_t *membership; /* owned */
+    channel_t control, liveness;
+    bool caught_up, stopping, foreign;
+    uint64_t view_number; /* last one told */
+    bool clock_agrees;
+    int64_t boot_us; /* of the pass */
+    int64_t next_tick_us, next_publish_us;
+    buffer_t record; /* being made */
+
+    atomic_bool joined, heard;
+    atomic_uchar *follows; /* owned; by partition */
+
+    pthread_mutex_t lock; /* guards the members below */
+    pthread_cond_t answered;
+    buffer_t status, troubles;
+    bool asked, done;
+    governor_word_t word;
+    char member[ADDRESS_BYTES];
+    err_t answer;
+};
+
+static void ask_partition(void *state, uint16_t partition, membership_partition_t *out)
+{
+    governor_t *self = state;
+    replica_t *replica = self->config.replica(self->config.state, partition);
+
+    *out = (membership_partition_t){.behind = UINT64_MAX};
+    if (replica == NULL || replica_state(replica) == REPLICA_CLOSED)
+        return;
+    out->owned = replica_state(replica) == REPLICA_OWNER;
+    out->stuck = replica_stuck(replica, self->boot_us);
+    out->behind = replica_state(replica) == REPLICA_HALTED
+                      ? UINT64_MAX
+                      : journal_behind(self->config.journal, partition);
+    out->epoch = replica_position(replica)->epoch;
+    out->released = out->epoch > 0 && replica_owned_by_nobody(replica);
+    out->owner = replica_position(replica)->owner;
+}
+
+governor_t *governor_new(const governor_config_t *config)
+{
+    governor_t *self = memory_zalloc(sizeof *self);
+    const membership_config_t membership = {.node = config->node,
+                                            .incarnation = config->incarnation,
+                                            .address = config->address,
+                                            .rack = config->rack,
+                                            .weight = 100,
+                                            .partitions = config->partitions,
+                                            .followers = config->followers,
+                                            .random = config->random,
+                                            .partition = ask_partition,
+                                            .state = self};
+    pthread_condattr_t monotonic;
+
+    self->config = *config;
+    self->membership = membership_new(&membership);
+    self->control.number = JOURNAL_CONTROL;
+    self->liveness.number = JOURNAL_LIVENESS;
+    self->liveness.next = JOURNAL_END; /* heartbeats of the past say nothing about now */
+    self->clock_agrees = true;
+    self->follows = memory_zalloc(((size_t)config->partitions + 1) * sizeof *self->follows);
+    buffer_init(&self->record, RECORD_MAX);
+    buffer_init(&self->status, STATUS_BYTES_MAX);
+    buffer_init(&self->troubles, STATUS_BYTES_MAX);
+    INVARIANT(pthread_mutex_init(&self->lock, NULL) == 0);
+    INVARIANT(pthread_condattr_init(&monotonic) == 0);
+    INVARIANT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    INVARIANT(pthread_cond_init(&self->answered, &monotonic) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    return self;
+}
+
+void governor_destroy(governor_t **self_p)
+{
+    governor_t *self = *self_p;
+
+    if (self == NULL)
+        return;
+    *self_p = NULL;
+    membership_destroy(&self->membership);
+    buffer_free(&self->record);
+    buffer_free(&self->status);
+    buffer_free(&self->troubles);
+    (void)pthread_cond_destroy(&self->answered);
+    (void)pthread_mutex_destroy(&self->lock);
+    free(self->follows);
+    free(self);
+}
+
+/* ---- channels ---- */
+
+static void follow(governor_t *self, channel_t *channel, int64_t boot_us)
+{
+    err_t err = {0};
+
+    if (channel->followed || boot_us < channel->again_us)
+        return;
+    channel->again_us = boot_us + FOLLOW_AGAIN_US;
+    channel->followed =
+        journal_follow(self->config.journal, channel->number, channel->next, &err) == ERR_NONE;
+}
+
+void governor_on_record(void *state, const journal_record_t *record, int64_t wall_us,
+                        int64_t boot_us)
+{
+    governor_t *self = state;
+    channel_t *channel = record->partition == JOURNAL_CONTROL ? &self->control : &self->liveness;
+
+    if (record->bytes == NULL) {
+        channel->followed = false;
+        channel->again_us = boot_us + FOLLOW_AGAIN_US;
+        if (record->lost && record->partition == JOURNAL_LIVENESS)
+            channel->next = JOURNAL_END;
+        return;
+    }
+    channel->next = record->offset + 1;
+    membership_on_record(self->membership, record, wall_us, boot_us);
+    self->next_tick_us = boot_us; /* it may want something */
+}
+
+static void publish_records(governor_t *self)
+{
+    uint16_t channel;
+    err_t err = {0};
+
+    buffer_reset(&self->record);
+    while (membership_next_record(self->membership, &channel, &self->record)) {
+        if (journal_publish(self->config.journal, channel, 0, self->record.bytes, self->record.size,
+                            &err) != ERR_NONE)
+            log_debug("not published: %s", err.text);
+        buffer_reset(&self->record);
+    }
+}
+
+/* ---- wishes ---- */
+
+static void carry_out(governor_t *self, membership_wish_t wish, uint16_t partition, int64_t boot_us)
+{
+    replica_t *replica = self->config.replica(self->config.state, partition);
+    hash_t history;
+    err_t err = {0};
+
+    if (replica == NULL)
+        return;
+    switch (wish) {
+    case MEMBERSHIP_FOLLOW:
+        if (replica_open(replica, &err) != ERR_NONE)
+            log_error("partition %u cannot be followed: %s", partition, err.text);
+        break;
+    case MEMBERSHIP_UNFOLLOW: replica_close(replica, boot_us); break;
+    case MEMBERSHIP_CLAIM:
+        if (replica_state(replica) == REPLICA_CLOSED && replica_open(replica, &err) != ERR_NONE) {
+            log_error("partition %u cannot be followed: %s", partition, err.text);
+            break;
+        }
+        random_fill(self->config.random, history.bytes, sizeof history.bytes);
+        replica_claim(replica, &history, boot_us);
+        break;
+    case MEMBERSHIP_RELEASE: replica_release(replica); break;
+    }
+}
+
+/* Own time and the log's, by the own heartbeats that came back. */
+static void compare_clocks(governor_t *self)
+{
+    int64_t off_us = membership_clock_off_us(self->membership);
+    bool agrees = off_us > -CLOCK_OFF_MAX_US && off_us < CLOCK_OFF_MAX_US;
+
+    if (agrees == self->clock_agrees)
+        return;
+    self->clock_agrees = agrees;
+    if (agrees)
+        log_info("this node's clock and the log's agree again");
+    else
+        log_error("this node's clock is %.1f s off the log's: it owns nothing until that is set "
+                  "right",
+                  (double)off_us / 1e6);
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
+        if (replica == NULL)
+            continue;
+        replica_set_clock_agrees(replica, agrees);
+        if (!agrees)
+            replica_release(replica);
+    }
+}
+
+static void tell_view(governor_t *self)
+{
+    static const hash_t unknown;
+    const view_t *view = membership_view(self->membership);
+
+    if (view == NULL || view->number == self->view_number)
+        return;
+    self->foreign = (!hash_equal(&self->config.cluster, &unknown) &&
+                     !hash_equal(&self->config.cluster, &view->cluster)) ||
+                    view->partitions != self->config.partitions;
+    if (self->foreign && self->view_number == 0)
+        log_error("this node's data belong to another cluster, or the log topic has another "
+                  "number of partitions than the cluster was made with: it takes no part");
+    self->view_number = view->number;
+    if (!self->foreign)
+        self->config.view(self->config.state, view);
+}
+
+/* ---- what others look at ---- */
+
+static void answer_question(governor_t *self)
+{
+    const view_t *view = membership_view(self->membership);
+    size_t found = SIZE_MAX;
+    char hex[2 * HASH_BYTES + 1];
+
+    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
+        for (size_t k = 0; k < HASH_BYTES; k++)
+            (void)snprintf(hex + 2 * k, 3, "%02x", view->members[i].node.bytes[k]);
+        if (strcmp(self->member, view->members[i].address) == 0 ||
+            (strlen(self->member) >= 8 && strncmp(self->member, hex, strlen(self->member)) == 0))
+            found = i;
+    }
+    memset(&self->answer, 0, sizeof self->answer);
+    if (found == SIZE_MAX)
+        err_set(&self->answer, ERR_NOT_FOUND,
+                "no member of the view has the address or node id %s; `fealty cluster status` "
+                "lists them",
+                self->member);
+    else if (self->word == GOVERNOR_DRAIN)
+        (void)membership_drain(self->membership, &view->members[found].node, &self->answer);
+    else
+        (void)membership_forget(self->membership, &view->members[found].node, &self->answer);
+    self->asked = false;
+    self->done = true;
+    (void)pthread_cond_broadcast(&self->answered);
+}
+
+static void append_trouble(buffer_t *out, const char *text)
+{
+    buffer_text(out, out->size > 0 ? ",\"" : "\"");
+    for (const char *c = text; *c != '\0'; c++)
+        if (*c != '"' && *c != '\\' && (unsigned char)*c >= 0x20)
+            buffer_byte(out, (uint8_t)*c);
+    buffer_byte(out, '"');
+}
+
+static void show(governor_t *self, int64_t boot_us)
+{
+    const char *trouble = membership_trouble(self->membership);
+
+    atomic_store(&self->joined, membership_joined(self->membership) && !self->foreign);
+    atomic_store(&self->heard, membership_heard_self(self->membership, boot_us));
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
+        bool near = replica != NULL && replica_state(replica) != REPLICA_CLOSED &&
+                    replica_state(replica) != REPLICA_HALTED &&
+                    journal_behind(self->config.journal, (uint16_t)i) <= MEMBERSHIP_CLOSE;
+        atomic_store_explicit(&self->follows[i], near, memory_order_relaxed);
+    }
+    (void)pthread_mutex_lock(&self->lock);
+    buffer_reset(&self->status);
+    membership_status(self->membership, &self->status);
+    buffer_reset(&self->troubles);
+    if (trouble != NULL)
+        append_trouble(&self->troubles, trouble);
+    if (self->foreign)
+        append_trouble(&self->troubles, "this node's data belong to another cluster");
+    if (!self->clock_agrees)
+        append_trouble(&self->troubles, "this node's clock and the log's differ by more than 30 s");
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+/* ---- passes ---- */
+
+static void pass(governor_t *self, int64_t wall_us, int64_t boot_us)
+{
+    membership_wish_t wish;
+    uint16_t partition;
+
+    if (!self->caught_up && self->control.followed &&
+        journal_behind(self->config.journal, JOURNAL_CONTROL) == 0) {
+        self->caught_up = true;
+        membership_caught_up(self->membership);
+    }
+    membership_on_tick(self->membership, wall_us, boot_us);
+    tell_view(self);
+    publish_records(self);
+    compare_clocks(self);
+    while (membership_next_wish(self->membership, &wish, &partition))
+        if (!self->foreign)
+            carry_out(self, wish, partition, boot_us);
+    (void)pthread_mutex_lock(&self->lock);
+    if (self->asked)
+        answer_question(self);
+    (void)pthread_mutex_unlock(&self->lock);
+    if (boot_us >= self->next_publish_us) {
+        self->next_publish_us = boot_us + PUBLISH_US;
+        show(self, boot_us);
+    }
+}
+
+void governor_on_pass(void *state, int64_t wall_us, int64_t boot_us)
+{
+    governor_t *self = state;
+
+    follow(self, &self->control, boot_us);
+    follow(self, &self->liveness, boot_us);
+    if (boot_us < self->next_tick_us)
+        return;
+    self->boot_us = boot_us;
+    self->next_tick_us = boot_us + TICK_US;
+    pass(self, wall_us, boot_us);
+}
+
+bool governor_on_stop(void *state, int64_t wall_us, int64_t boot_us)
+{
+    governor_t *self = state;
+    bool left = true;
+
+    if (!self->stopping) {
+        self->stopping = true;
+        membership_stop(self->membership);
+        self->next_tick_us = boot_us;
+    }
+    governor_on_pass(self, wall_us, boot_us);
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
+        if (replica == NULL)
+            continue;
+        if (replica_state(replica) == REPLICA_OWNER)
+            replica_release(replica);
+        left = left && replica_state(replica) != REPLICA_OWNER &&
+               replica_state(replica) != REPLICA_DRAINING &&
+               replica_state(replica) != REPLICA_CLAIMING;
+    }
+    return left;
+}
+
+/* ---- from other threads ---- */
+
+bool governor_joined(const governor_t *self)
+{
+    return atomic_load(&self->joined);
+}
+
+bool governor_heard_self(const governor_t *self)
+{
+    return atomic_load(&self->heard);
+}
+
+bool governor_follows(const governor_t *self, uint16_t partition)
+{
+    return partition <= self->config.partitions &&
+           atomic_load_explicit(&self->follows[partition], memory_order_relaxed) != 0;
+}
+
+void governor_status(governor_t *self, buffer_t *out)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    buffer_append(out, self->status.bytes, self->status.size);
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+void governor_troubles(governor_t *self, buffer_t *out)
+{
+    (void)pthread_mutex_lock(&self->lock);
+    buffer_append(out, self->troubles.bytes, self->troubles.size);
+    (void)pthread_mutex_unlock(&self->lock);
+}
+
+errcode_t governor_ask(governor_t *self, governor_word_t word, const char *member, err_t *err)
+{
+    struct timespec until;
+    errcode_t rc = ERR_NONE;
+
+    if (strlen(member) >= sizeof self->member)
+        return err_set(err, ERR_INVALID, "a member is named by its address or its node id");
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)(ASK_US / 1000000);
+    (void)pthread_mutex_lock(&self->lock);
+    if (self->asked) {
+        rc = err_set(err, ERR_OVERLOADED, "another question is being answered; ask again");
+    } else {
+        self->asked = true;
+        self->done = false;
+        self->word = word;
+        (void)snprintf(self->member, sizeof self->member, "%s", member);
+        while (!self->done &&
+               pthread_cond_timedwait(&self->answered, &self->lock, &until) != ETIMEDOUT)
+            continue;
+        if (!self->done)
+            rc = err_set(err, ERR_UNREACHABLE, "the partitions' thread did not answer in time");
+        else if ((rc = self->answer.code) != ERR_NONE && err != NULL)
+            *err = self->answer;
+        self->asked = false;
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+    return rc;
+}

@@ -1,0 +1,59 @@
+/* governor.h - carries out on one node what the membership wishes: follow, claim, release
+ *
+ * Contract   Sits between membership (pure), the replicas of a shard and the journal's two channels. The driver of the
+ *            replicas (a shard's thread, the simulator) calls governor_on_record for every record of a channel and
+ *            governor_on_pass once per pass. Free of I/O but for the journal.
+ * Threads    The driver's; governor_status, governor_trouble, governor_ask and governor_follows: any.
+ * Ownership  journal, random and the texts of the configuration are borrowed.
+ * Units      Microseconds; wall: UTC, boot: never jumps.
+ * Errors     governor_trouble() names what an operator must know. governor_ask: ERR_NOT_FOUND, ERR_STATE with a
+ *            sentence, ERR_UNREACHABLE when the thread did not answer in time.
+ */
+#ifndef FEALTY_GOVERNOR_H
+#define FEALTY_GOVERNOR_H
+
+#include "actors/replica.h"
+#include "cluster/membership.h"
+
+typedef struct governor governor_t;
+
+typedef struct {
+    hash_t node, incarnation;
+    hash_t cluster; /* that this node's data belong to; zero: not known yet */
+    const char *address, *rack;
+    uint16_t partitions; /* of customers, as the log has them */
+    uint8_t followers;
+    journal_t *journal;
+    const random_source_t *random;
+    replica_t *(*replica)(void *state, uint16_t partition);
+    /* A view was accepted, on the driver's thread. */
+    void (*view)(void *state, const view_t *view);
+    void *state;
+} governor_config_t;
+
+governor_t *governor_new(const governor_config_t *config);
+void governor_destroy(governor_t **self_p);
+
+void governor_on_record(void *governor, const journal_record_t *record, int64_t wall_us,
+                        int64_t boot_us);
+void governor_on_pass(void *governor, int64_t wall_us, int64_t boot_us);
+/* Instead of a pass while the node stops in order: true once nothing is left to release. */
+bool governor_on_stop(void *governor, int64_t wall_us, int64_t boot_us);
+
+/* This process is in the view. */
+bool governor_joined(const governor_t *self);
+/* The copy here is near enough to the log for reads that may be a little old. */
+bool governor_follows(const governor_t *self, uint16_t partition);
+/* An own heartbeat came back within the last seconds. */
+bool governor_heard_self(const governor_t *self);
+
+/* JSON of GET /cluster/, as of the last second. */
+void governor_status(governor_t *self, buffer_t *out);
+/* JSON strings with commas between; nothing when all is well. */
+void governor_troubles(governor_t *self, buffer_t *out);
+
+typedef enum { GOVERNOR_DRAIN, GOVERNOR_FORGET } governor_word_t;
+/* An operator's word about a member, named by its address or the first digits of its node id. */
+errcode_t governor_ask(governor_t *self, governor_word_t word, const char *member, err_t *err);
+
+#endif

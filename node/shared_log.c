@@ -1,0 +1,319 @@
+/* shared_log.c - Kafka, governor, shard and router of one node, put together */
+#include "node/shared_log.h"
+
+#include "cluster/identity.h"
+#include "protocol/log.h"
+#include "storage/journal_kafka.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK_US     INT64_C(5000000)
+#define TELL_EVERY   5 /* attempts */
+#define POLL_NS      20000000
+#define JOIN_TELL_US INT64_C(5000000)
+
+struct shared_log {
+    shared_log_setup_t setup;
+    journal_kafka_config_t kafka;
+    identity_t identity;
+    uint16_t partitions;
+    int wakeup;           /* owned */
+    journal_t *journal;   /* owned */
+    governor_t *governor; /* owned */
+    router_t *router;     /* borrowed; set by shared_log_attach before the shard starts */
+    shards_t *shards;     /* borrowed; likewise */
+    shard_governor_t shard_governor;
+    router_shared_t router_hooks;
+    atomic_uchar *owned; /* owned; by partition */
+};
+
+/* ---- hooks of the shard ---- */
+
+static void on_record(void *state, const journal_record_t *record, int64_t wall_us, int64_t boot_us)
+{
+    governor_on_record(((shared_log_t *)state)->governor, record, wall_us, boot_us);
+}
+
+static void on_pass(void *state, int64_t wall_us, int64_t boot_us)
+{
+    governor_on_pass(((shared_log_t *)state)->governor, wall_us, boot_us);
+}
+
+static bool on_stop(void *state, int64_t wall_us, int64_t boot_us)
+{
+    return governor_on_stop(((shared_log_t *)state)->governor, wall_us, boot_us);
+}
+
+static void on_owned(void *state, uint16_t partition, uint64_t epoch)
+{
+    shared_log_t *self = state;
+
+    atomic_store(&self->owned[partition], epoch > 0);
+    router_set_owned(self->router, partition, epoch > 0 ? epoch : UINT64_MAX, epoch > 0);
+}
+
+static bool is_reachable(void *state)
+{
+    return journal_kafka_reachable(((shared_log_t *)state)->journal);
+}
+
+/* ---- hooks of the governor ---- */
+
+static replica_t *find_replica(void *state, uint16_t partition)
+{
+    return shard_replica(((shared_log_t *)state)->shards->shards[0], partition);
+}
+
+static void on_view(void *state, const view_t *view)
+{
+    shared_log_t *self = state;
+    const char *addresses[VIEW_MEMBERS_MAX];
+    err_t err = {0};
+
+    if (identity_set_cluster(self->setup.store, &self->identity, &view->cluster, &err) != ERR_NONE)
+        log_error("the cluster's id could not be kept: %s", err.text);
+    for (size_t i = 0; i < view->member_count; i++)
+        addresses[i] = view->members[i].address;
+    router_set_cluster(self->router, &view->cluster);
+    router_set_partitions(self->router, view->partitions);
+    router_set_members(self->router, addresses, view->member_count);
+    log_info("view %llu: %u members", (unsigned long long)view->number,
+             (unsigned)view->member_count);
+}
+
+/* ---- hooks of the router ---- */
+
+static errcode_t post_here(void *state, request_t *request, err_t *err)
+{
+    return shards_post(((shared_log_t *)state)->shards, request, err);
+}
+
+static void deliver_here(void *state, uint16_t dst, const void *frame, size_t n)
+{
+    shard_deliver(((shared_log_t *)state)->shards->shards[0], dst, frame, n);
+}
+
+static bool follows_here(void *state, uint16_t partition)
+{
+    return governor_follows(((shared_log_t *)state)->governor, partition);
+}
+
+static void append_troubles(void *state, buffer_t *out)
+{
+    shared_log_t *self = state;
+    size_t before = out->size;
+
+    governor_troubles(self->governor, out);
+    if (!journal_kafka_reachable(self->journal)) {
+        buffer_text(out, out->size > before ? "," : "");
+        buffer_text(out, "\"Kafka does not answer this node\"");
+    }
+    buffer_t shard;
+    buffer_init(&shard, 64 * 1024);
+    shard_troubles(self->shards->shards[0], &shard);
+    if (shard.size > 0) {
+        buffer_text(out, out->size > before ? "," : "");
+        buffer_append(out, shard.bytes, shard.size);
+    }
+    buffer_free(&shard);
+}
+
+/* ---- life ---- */
+
+static errcode_t wait_for_kafka(shared_log_t *self, err_t *err)
+{
+    const shared_log_setup_t *setup = &self->setup;
+
+    for (unsigned attempts = 0;; attempts++) {
+        errcode_t rc = journal_kafka_check(&self->kafka, CHECK_US, &self->partitions, err);
+        if (rc != ERR_UNREACHABLE)
+            return rc;
+        if (attempts % TELL_EVERY == 0)
+            log_warn("waiting for Kafka at %s: %s", self->kafka.bootstrap, err->text);
+        const struct timespec moment = {.tv_nsec = 200000000};
+        (void)nanosleep(&moment, NULL);
+        if (setup->stop_wanted(setup->state))
+            return err_set(err, ERR_UNREACHABLE, "stopped while waiting for Kafka");
+    }
+}
+
+static const char *bootstrap_of(const config_t *config)
+{
+    static const char *const variables[] = {"FEALTY_JOURNAL_BOOTSTRAP",
+                                            "LOYALTY_KAFKA_BOOTSTRAP_SERVERS"};
+
+    if (config->kafka_bootstrap[0] != '\0')
+        return config->kafka_bootstrap;
+    for (size_t i = 0; i < COUNT_OF(variables); i++) {
+        const char *value = getenv(variables[i]);
+        if (value != NULL && value[0] != '\0')
+            return value;
+    }
+    return NULL;
+}
+
+errcode_t shared_log_open(shared_log_t **self_p, const shared_log_setup_t *setup, err_t *err)
+{
+    const config_t *config = setup->config;
+    shared_log_t *self = memory_zalloc(sizeof *self);
+    errcode_t rc;
+
+    *self_p = self;
+    self->setup = *setup;
+    self->wakeup = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (self->wakeup < 0)
+        return err_set(err, ERR_IO, "an event descriptor could not be made");
+    self->kafka = (journal_kafka_config_t){
+        .bootstrap = bootstrap_of(config),
+        .prefix = config->kafka_prefix,
+        .node = config->cluster_listen[0] != '\0' ? config->cluster_listen : "fealty",
+        .settings = config->kafka_settings,
+        .partitions = config->kafka_create_topics ? (uint16_t)config->partitions : 0,
+        .create_topics = config->kafka_create_topics,
+        .single_broker = config->single_broker,
+        .wakeup = self->wakeup,
+        .store = setup->store,
+    };
+    if (self->kafka.bootstrap == NULL)
+        return err_set(err, ERR_INVALID,
+                       "--journal kafka needs --kafka-bootstrap HOST:PORT, or the variable "
+                       "FEALTY_JOURNAL_BOOTSTRAP");
+    rc = identity_open(setup->store, setup->random, &self->identity, err);
+    if (rc == ERR_NONE)
+        rc = wait_for_kafka(self, err);
+    if (rc == ERR_NONE) {
+        self->kafka.partitions = self->partitions;
+        rc = journal_kafka_new(&self->journal, &self->kafka, err);
+    }
+    if (rc != ERR_NONE)
+        return rc;
+    self->owned = memory_zalloc(((size_t)self->partitions + 1) * sizeof *self->owned);
+    const governor_config_t governor = {.node = self->identity.node,
+                                        .incarnation = setup->incarnation,
+                                        .cluster = self->identity.cluster,
+                                        .address = config->cluster_listen,
+                                        .rack = config->rack,
+                                        .partitions = self->partitions,
+                                        .followers = (uint8_t)config->replicas,
+                                        .journal = self->journal,
+                                        .random = setup->random,
+                                        .replica = find_replica,
+                                        .view = on_view,
+                                        .state = self};
+    self->governor = governor_new(&governor);
+    self->shard_governor = (shard_governor_t){.wakeup = self->wakeup,
+                                              .on_record = on_record,
+                                              .on_pass = on_pass,
+                                              .on_stop = on_stop,
+                                              .owned = on_owned,
+                                              .reachable = is_reachable,
+                                              .state = self};
+    self->router_hooks = (router_shared_t){.state = self,
+                                           .post = post_here,
+                                           .deliver = deliver_here,
+                                           .follows = follows_here,
+                                           .troubles = append_troubles};
+    return ERR_NONE;
+}
+
+void shared_log_close(shared_log_t **self_p)
+{
+    shared_log_t *self = *self_p;
+
+    if (self == NULL)
+        return;
+    *self_p = NULL;
+    governor_destroy(&self->governor);
+    journal_destroy(&self->journal);
+    if (self->wakeup >= 0)
+        (void)close(self->wakeup);
+    free(self->owned);
+    free(self);
+}
+
+const router_shared_t *shared_log_router(shared_log_t *self)
+{
+    return &self->router_hooks;
+}
+
+const shard_governor_t *shared_log_governor(shared_log_t *self)
+{
+    return &self->shard_governor;
+}
+
+journal_t *shared_log_journal(shared_log_t *self)
+{
+    return self->journal;
+}
+
+uint16_t shared_log_partitions(const shared_log_t *self)
+{
+    return self->partitions;
+}
+
+void shared_log_attach(shared_log_t *self, router_t *router, shards_t *shards)
+{
+    self->router = router;
+    self->shards = shards;
+    router_attach(router, NULL, 0, NULL);
+}
+
+errcode_t shared_log_wait_joined(shared_log_t *self, err_t *err)
+{
+    const clock_source_t *clock = clock_system();
+    int64_t tell_us = clock_boot_us(clock) + JOIN_TELL_US;
+
+    while (!governor_joined(self->governor) ||
+           router_owner_name(self->router, self->partitions)[0] == '\0') {
+        const struct timespec moment = {.tv_nsec = POLL_NS};
+
+        if (self->setup.stop_wanted(self->setup.state))
+            return err_set(err, ERR_UNREACHABLE, "stopped while joining the cluster");
+        if (clock_boot_us(clock) > tell_us) {
+            buffer_t why;
+            tell_us = clock_boot_us(clock) + JOIN_TELL_US;
+            buffer_init(&why, 64 * 1024);
+            append_troubles(self, &why);
+            log_info("%s: waiting for %s%s%.*s",
+                     governor_joined(self->governor) ? "joined" : "joining the cluster",
+                     governor_joined(self->governor) ? "an owner of the definitions" : "the view",
+                     why.size > 0 ? ": " : "", (int)why.size, (const char *)why.bytes);
+            buffer_free(&why);
+        }
+        (void)nanosleep(&moment, NULL);
+    }
+    return ERR_NONE;
+}
+
+bool shared_log_owns(const shared_log_t *self, uint16_t partition)
+{
+    return partition <= self->partitions && atomic_load(&self->owned[partition]) != 0;
+}
+
+errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, err_t *err)
+{
+    if (strcmp(words, "status") == 0) {
+        shared_log_status(self, out);
+        buffer_byte(out, '\n');
+        return ERR_NONE;
+    }
+    if (strncmp(words, "drain ", 6) == 0)
+        return governor_ask(self->governor, GOVERNOR_DRAIN, words + 6, err);
+    if (strncmp(words, "forget ", 7) == 0)
+        return governor_ask(self->governor, GOVERNOR_FORGET, words + 7, err);
+    return err_set(err, ERR_INVALID, "words are status, drain MEMBER, forget MEMBER");
+}
+
+void shared_log_status(void *state, buffer_t *out)
+{
+    governor_status(((shared_log_t *)state)->governor, out);
+}
+
+void shared_log_metrics(shared_log_t *self, buffer_t *out)
+{
+    journal_kafka_metrics(self->journal, out);
+}

@@ -1,0 +1,84 @@
+/* tool_cluster.c - `fealty cluster`: an operator's words to a cluster on Kafka, through a running node */
+#include "node/tools.h"
+
+#include "node/control.h"
+#include "node/options.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define ORDER_TIMEOUT_MS 10000
+#define ANSWER_MAX       ((size_t)8 * 1024 * 1024)
+
+static const char usage[] =
+    "usage: fealty cluster [--data DIR] status\n"
+    "       fealty cluster [--data DIR] drain MEMBER\n"
+    "       fealty cluster [--data DIR] forget MEMBER\n"
+    "\n"
+    "DIR is the data directory of any running node of the cluster; MEMBER is an address or the "
+    "first digits of a\n"
+    "node id, as `status` shows them.\n"
+    "\n"
+    "  status   members, who is alive, and who owns and follows each partition, as JSON\n"
+    "  drain    moves all partitions of a member to others, one by one and without losing a "
+    "request; it stays a\n"
+    "           member and may be stopped then, for an upgrade or for good\n"
+    "  forget   takes a member that is gone for good out of the cluster; others follow its "
+    "partitions instead.\n"
+    "           A living member is not forgotten\n";
+
+static errcode_t tell(const char *data, const char *order, err_t *err)
+{
+    int fd = -1;
+    buffer_t answer;
+    errcode_t rc = control_connect(data, &fd, err);
+
+    if (rc == ERR_NONE && fd < 0)
+        rc = err_set(err, ERR_STATE, "no node runs on %s: name the data directory of one that does",
+                     data);
+    if (rc != ERR_NONE)
+        return rc;
+    buffer_init(&answer, ANSWER_MAX);
+    rc = control_ask(fd, order, ORDER_TIMEOUT_MS, &answer, err);
+    if (rc == ERR_NONE)
+        (void)fwrite(answer.bytes, 1, answer.size, stdout);
+    buffer_free(&answer);
+    (void)close(fd);
+    return rc;
+}
+
+int tool_cluster(int argc, char **argv)
+{
+    const char *data = "data";
+    const char *words[2] = {NULL, NULL};
+    size_t count = 0;
+    char order[512];
+    err_t err = {0};
+    const option_t options[] = {{.name = "--data", .text = &data}};
+
+    switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 2, &count, usage)) {
+    case OPTIONS_HELP: return 0;
+    case OPTIONS_WRONG: return EXIT_USAGE;
+    case OPTIONS_GOOD: break;
+    }
+    bool status = strcmp(words[0], "status") == 0;
+    bool word = strcmp(words[0], "drain") == 0 || strcmp(words[0], "forget") == 0;
+    if ((!status && !word) || (status && count != 1) || (word && count != 2)) {
+        (void)fputs(usage, stderr);
+        return EXIT_USAGE;
+    }
+    int n = snprintf(order, sizeof order, "cluster %s%s%s", words[0], word ? " " : "",
+                     word ? words[1] : "");
+    if (n < 0 || (size_t)n >= sizeof order) {
+        (void)fprintf(stderr, "fealty cluster: that is no member's name\n");
+        return EXIT_USAGE;
+    }
+    errcode_t rc = tell(data, order, &err);
+    if (rc == ERR_NONE) {
+        if (word)
+            (void)printf("Done: the next view says so. `fealty cluster status` shows the moves.\n");
+        return 0;
+    }
+    (void)fprintf(stderr, "fealty cluster: %s\n", err.text);
+    return rc == ERR_IO ? EXIT_IO : EXIT_REFUSED;
+}

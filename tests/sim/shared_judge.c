@@ -1,0 +1,525 @@
+/* shared_judge.c - the oracles of a life on a shared log (protocol section 9)
+ *
+ * The books that everything is compared with are made from the log alone: each partition's records are judged from the
+ * first to the last, and the effects of those that count are written into a fresh store.
+ */
+#include "tests/sim/shared_life.h"
+
+#include "actors/message.h"
+#include "actors/section.h"
+#include "tests/sim/proof.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CLAIMS_CALM \
+    6 /* of a partition in a life without faults: members join one after the other */
+#define CLAIMS_FAULT  3 /* more for each fault */
+#define AHEAD_MOST_US (RECORD_CLOCK_AHEAD_MAX_US + 1000000)
+
+/* A partition as the log tells it. */
+typedef struct {
+    position_t position;
+    unsigned claims;
+    uint64_t in_force; /* catalogue version */
+} told_t;
+
+typedef struct {
+    life_t *life;
+    store_t *books; /* owned */
+    told_t told[NODE_PARTITIONS_MAX + 1];
+} judge_t;
+
+/* ---- the books by the log ---- */
+
+static void watch_catalogue(judge_t *self, uint16_t partition, const section_t *section)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    size_t key_bytes = key_in_force(key, partition), at = 0;
+    bool corrupt = false;
+    row_write_t write;
+
+    while (batch_next(section->writes, section->writes_bytes, &at, &write, &corrupt)) {
+        if (write.family != FAMILY_STATE || write.key_bytes != key_bytes ||
+            memcmp(write.key, key, key_bytes) != 0)
+            continue;
+        unpack_t in = unpack_from(write.value, write.value_bytes);
+        uint64_t version = unpack_u64(&in);
+        if (version < self->told[partition].in_force)
+            life_fail(self->life,
+                      "partition %u went back from catalogue version %" PRIu64 " to %" PRIu64,
+                      partition, self->told[partition].in_force, version);
+        self->told[partition].in_force = version;
+    }
+}
+
+static void take_effects(judge_t *self, store_t *books, uint16_t partition, const uint8_t *body,
+                         size_t n)
+{
+    buffer_t effects;
+    section_t section;
+    size_t at = 0;
+    bool corrupt = false;
+
+    buffer_init(&effects, RECORD_BYTES_MAX);
+    while (section_next(body, n, &at, &section, &corrupt)) {
+        buffer_append(&effects, section.writes, section.writes_bytes);
+        if (books == self->books)
+            watch_catalogue(self, partition, &section);
+    }
+    batch_part_t part = {effects.bytes, effects.size};
+    if (corrupt || (effects.size > 0 && store_write(books, &part, 1, false, NULL) != ERR_NONE))
+        life_fail(self->life, "a record of partition %u cannot be applied", partition);
+    buffer_free(&effects);
+}
+
+/* Applies the first `count` entries of a partition's log. */
+static void replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told)
+{
+    log_shared_t *log = shared_log(self->life->world);
+
+    *told = (told_t){.claims = 0};
+    for (size_t i = 0; i < count && !self->life->failed; i++) {
+        const log_entry_t *entry = log_shared_entry(log, partition, i);
+        record_header_t header;
+        record_reason_t reason = REASON_NONE;
+        const uint8_t *body = NULL;
+        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
+        if (verdict == VERDICT_ACCEPT)
+            verdict = record_judge(&told->position, &header, entry->bytes, entry->n,
+                                   entry->log_time_us, &reason);
+        if (verdict == VERDICT_HALT && !self->life->cut.cut) {
+            life_fail(self->life,
+                      "the log of partition %u halts its readers at offset %" PRIu64 ": %s",
+                      partition, entry->offset, record_reason_name(reason));
+            return;
+        }
+        if (verdict != VERDICT_ACCEPT)
+            continue;
+        told->position.offset = entry->offset;
+        told->claims += header.kind == RECORD_CLAIM;
+        if (header.at_us > entry->log_time_us && header.at_us - entry->log_time_us > AHEAD_MOST_US)
+            life_fail(self->life, "partition %u took a record from the future", partition);
+        if (header.kind == RECORD_DECISIONS)
+            take_effects(self, books, partition, body, header.body_bytes);
+    }
+}
+
+static void make_books(judge_t *self)
+{
+    log_shared_t *log = shared_log(self->life->world);
+
+    for (uint16_t p = 0; p <= self->life->partitions; p++) {
+        unsigned most = CLAIMS_CALM + CLAIMS_FAULT * self->life->report->faults;
+        replay(self, self->books, p, log_shared_count(log, p), &self->told[p]);
+        self->life->report->claims += self->told[p].claims;
+        if (self->told[p].claims > most)
+            life_fail(self->life, "partition %u was claimed %u times for %u faults", p,
+                      self->told[p].claims, self->life->report->faults);
+    }
+}
+
+/* ---- replicas ---- */
+
+static const family_t families[] = {FAMILY_STATE, FAMILY_ENTRY, FAMILY_KEY, FAMILY_OUTBOX,
+                                    FAMILY_LOT};
+
+/* Over all rows of a partition. */
+static uint64_t digest_of(store_t *store, uint16_t partition)
+{
+    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+    size_t prefix_bytes = key_partition(prefix, partition);
+    size_t upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
+    uint64_t digest = partition;
+
+    for (size_t i = 0; i < COUNT_OF(families); i++) {
+        store_cursor_t *cursor =
+            store_cursor_new(store, NULL, families[i], prefix, prefix_bytes, upper, upper_bytes);
+        for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
+            size_t key_bytes, n;
+            const uint8_t *key = store_cursor_key(cursor, &key_bytes);
+            const uint8_t *value = store_cursor_value(cursor, &n);
+            digest = hash64(digest, key, key_bytes);
+            digest = hash64(digest, value, n);
+        }
+        store_cursor_destroy(&cursor);
+    }
+    return digest;
+}
+
+static void compare_replica(judge_t *self, size_t node, uint16_t partition, uint64_t digest)
+{
+    life_t *life = self->life;
+    const position_t *mine = shared_position(life->world, node, partition);
+    const position_t *told = &self->told[partition].position;
+
+    if (mine->epoch != told->epoch || mine->seq != told->seq || mine->chain != told->chain ||
+        !hash_equal(&mine->owner, &told->owner))
+        life_fail(life,
+                  "partition %u on node %zu is at epoch %" PRIu64 ", seq %" PRIu64
+                  ", the log at %" PRIu64 ", %" PRIu64,
+                  partition, node, mine->epoch, mine->seq, told->epoch, told->seq);
+    else if (digest_of(shared_node(life->world, node)->store, partition) != digest)
+        life_fail(life, "partition %u on node %zu holds other rows than the log at seq %" PRIu64,
+                  partition, node, mine->seq);
+}
+
+static void compare_replicas(judge_t *self)
+{
+    life_t *life = self->life;
+
+    for (uint16_t p = 0; p <= life->partitions && !life->failed; p++) {
+        uint64_t digest = digest_of(self->books, p);
+        unsigned copies = 0;
+        for (size_t node = 0; node < shared_nodes(life->world) && !life->failed; node++) {
+            replica_state_t state = shared_state(life->world, node, p);
+            if (state == REPLICA_CLOSED)
+                continue;
+            if (state == REPLICA_HALTED || state == REPLICA_CHECKING)
+                life_fail(life, "partition %u on node %zu is %s", p, node,
+                          replica_state_name(state));
+            else
+                compare_replica(self, node, p, digest);
+            copies++;
+        }
+        if (copies == 0)
+            life_fail(life, "partition %u is followed by nobody", p);
+    }
+}
+
+/* ---- answers ---- */
+
+/* Every acknowledged key is in the books, with the answer that was given. */
+static void check_keys(judge_t *self)
+{
+    life_t *life = self->life;
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    buffer_t value;
+
+    buffer_init(&value, BATCH_VALUE_BYTES_MAX);
+    for (unsigned i = 0; i < life->job_count && !life->failed; i++) {
+        const job_t *job = &life->jobs[i];
+        key_row_t row;
+        bool found = false;
+        /* Definitions keep theirs under no customer, too. */
+        uuid16_t customer = {{0}};
+        if (job->command.kind != COMMAND_DEFINE)
+            customer = life->members[job->member].customer;
+        if (job->key[0] == '\0' || job->http == 0 || job->http >= 300)
+            continue;
+        if (life->cut.cut && job->partition == life->cut.partition && job->called < life->cut.tick)
+            continue;
+        buffer_reset(&value);
+        errcode_t rc = store_get(self->books, NULL, FAMILY_KEY, key,
+                                 key_idempotency(key, job->partition, &customer,
+                                                 job->command.operation, &job->command.key_hash),
+                                 &value, &found, NULL);
+        INVARIANT(rc == ERR_NONE);
+        if (!found)
+            life_fail(life, "%s was acknowledged and is lost", job->key);
+        else if (key_row_decode(&row, value.bytes, value.size, NULL) != ERR_NONE ||
+                 row.state != KEY_FINAL || row.result.n != job->answer.size ||
+                 memcmp(row.result.bytes, job->answer.bytes, row.result.n) != 0)
+            life_fail(life, "the books hold another answer to %s than it was given", job->key);
+    }
+    buffer_free(&value);
+}
+
+/* ---- linearizability ---- */
+
+typedef struct {
+    linear_op_t *ops; /* owned */
+    size_t count, capacity;
+} history_t;
+
+static void add_op(history_t *self, linear_op_t op)
+{
+    if (self->count == self->capacity) {
+        self->capacity = self->capacity > 0 ? self->capacity * 2 : 64;
+        self->ops = memory_realloc(self->ops, self->capacity * sizeof *self->ops);
+    }
+    self->ops[self->count++] = op;
+}
+
+static bool code_is(const result_t *result, errcode_t code)
+{
+    const char *name = err_info(code)->name;
+    return result->code.n == strlen(name) && memcmp(result->code.bytes, name, result->code.n) == 0;
+}
+
+/* What its client cannot know: it has no key, and an attempt's outcome was unknown. */
+static void add_unknown(history_t *self, const job_t *job, linear_op_t op)
+{
+    op.answered = LINEAR_NEVER;
+    op.delta = job->command.kind == COMMAND_BURN ? -job->command.points : job->command.points;
+    add_op(self, op);
+}
+
+static void add_refusal(history_t *self, const life_t *life, const job_t *job,
+                        const result_t *result, linear_op_t op)
+{
+    if (code_is(result, ERR_NO_POINTS)) {
+        op.kind = LINEAR_SHORT;
+        op.after = result->available;
+        op.after_known = true;
+        op.least = result->required;
+    } else if (job->command.kind == COMMAND_TRANSFER) {
+        op.kind = LINEAR_DETOUR;
+        op.delta = job->command.points;
+        /* Not kept under the key: each attempt went its own way, some of them unheard. */
+        if (job->http == 404) {
+            op.answered = life->tick + 1;
+            for (unsigned i = 1; i < job->attempts; i++)
+                add_op(self, op);
+        }
+    } else if (code_is(result, ERR_ACCOUNT_STATUS)) {
+        op.kind = LINEAR_REFUSED;
+    } else {
+        return; /* says nothing about the account */
+    }
+    add_op(self, op);
+}
+
+/* What a job did to the account of its own member. */
+static void add_job(history_t *self, const life_t *life, const job_t *job)
+{
+    linear_op_t op = {.kind = LINEAR_CHANGE,
+                      .called = job->effective,
+                      .answered = job->answered,
+                      .name = job->key};
+    result_t result;
+    account_t account;
+
+    if (job->nothing || job->command.kind == COMMAND_DEFINE)
+        return;
+    if (job->unknown) {
+        op.called = job->called;
+        add_unknown(self, job, op);
+        return;
+    }
+    if (job->answer.size == 0) { /* 404 */
+        op.kind = LINEAR_NOTHING;
+        if (job->command.kind != COMMAND_TRANSFER)
+            add_op(self, op);
+        return;
+    }
+    errcode_t rc = result_decode(&result, job->answer.bytes, job->answer.size, NULL);
+    INVARIANT(rc == ERR_NONE);
+    if (result.status >= 300) {
+        add_refusal(self, life, job, &result, op);
+        return;
+    }
+    op.after = result.balance_after;
+    op.after_known = true;
+    op.delta = result.points;
+    switch (job->command.kind) {
+    case COMMAND_ENROL:
+        rc = account_decode(&account, result.row.bytes, result.row.n, NULL);
+        INVARIANT(rc == ERR_NONE);
+        op.kind = LINEAR_ENROL;
+        op.delta = account.available;
+        break;
+    case COMMAND_SET_STATUS:
+        op.kind = LINEAR_STATUS;
+        op.status = job->command.status;
+        op.after_known = false;
+        break;
+    case COMMAND_BURN:
+    case COMMAND_TRANSFER: op.delta = -result.points; break;
+    default: break;
+    }
+    add_op(self, op);
+}
+
+/* What a transfer did to the account of its receiver. */
+static void add_credit(history_t *self, const job_t *job)
+{
+    result_t result;
+
+    if (job->command.kind != COMMAND_TRANSFER || job->answer.size == 0 || job->http >= 300)
+        return;
+    errcode_t rc = result_decode(&result, job->answer.bytes, job->answer.size, NULL);
+    INVARIANT(rc == ERR_NONE);
+    add_op(self, (linear_op_t){.kind = LINEAR_CHANGE,
+                               .called = job->effective,
+                               .answered = job->answered,
+                               .delta = result.points,
+                               .after = result.to_balance_after,
+                               .after_known = true,
+                               .name = job->key});
+}
+
+static bool read_account(const judge_t *self, store_t *books, const member_t *member,
+                         account_t *out)
+{
+    buffer_t scratch;
+    bool found = false;
+
+    buffer_init(&scratch, BATCH_VALUE_BYTES_MAX);
+    errcode_t rc = rows_account(books, NULL, member->partition, &member->customer,
+                                self->life->program, out, &scratch, &found, NULL);
+    INVARIANT(rc == ERR_NONE);
+    buffer_free(&scratch);
+    return found;
+}
+
+/* The log has lost what it had confirmed. What is answered for calls after that moment must fit what it kept; of calls
+ * before, nobody can say more than that they may have had their effect afterwards. */
+static void forget_before_cut(const judge_t *self, const member_t *member, history_t *history)
+{
+    const cut_t *cut = &self->life->cut;
+    store_t *books = store_memory_new();
+    account_t account;
+    told_t told;
+    size_t kept = 0;
+
+    replay((judge_t *)self, books, cut->partition, cut->kept, &told);
+    for (size_t i = 0; i < history->count; i++) {
+        linear_op_t op = history->ops[i];
+        if (op.called < cut->tick) {
+            if (op.answered < cut->tick || op.kind >= LINEAR_READ)
+                continue;
+            op.answered = LINEAR_NEVER;
+            op.after_known = false;
+        }
+        history->ops[kept++] = op;
+    }
+    history->count = kept;
+    if (read_account(self, books, member, &account)) {
+        add_op(history, (linear_op_t){.kind = LINEAR_ENROL,
+                                      .called = 0,
+                                      .answered = 1,
+                                      .delta = account.available,
+                                      .name = "the state at the cut"});
+        add_op(history, (linear_op_t){.kind = LINEAR_STATUS,
+                                      .called = 2,
+                                      .answered = 3,
+                                      .status = account.status,
+                                      .name = "the status at the cut"});
+    }
+    store_destroy(&books);
+}
+
+static void check_member(const judge_t *self, unsigned number)
+{
+    life_t *life = self->life;
+    const member_t *member = &life->members[number];
+    history_t history = {.ops = NULL};
+    char why[160];
+
+    for (unsigned i = 0; i < life->job_count; i++) {
+        const job_t *job = &life->jobs[i];
+        if (job->member == number)
+            add_job(&history, life, job);
+        if (job->other == number && job->other != job->member)
+            add_credit(&history, job);
+    }
+    for (size_t i = 0; i < life->question_count; i++) {
+        const question_t *question = &life->questions[i];
+        if (question->member == number && question->answered != 0)
+            add_op(&history, (linear_op_t){.kind = question->exists ? LINEAR_READ : LINEAR_NOTHING,
+                                           .called = question->called,
+                                           .answered = question->answered,
+                                           .after = question->balance,
+                                           .after_known = question->exists,
+                                           .name = "a question"});
+    }
+    if (life->cut.cut && member->partition == life->cut.partition)
+        forget_before_cut(self, member, &history);
+    linear_verdict_t verdict = linear_check(history.ops, history.count, why, sizeof why);
+    if (verdict == LINEAR_FAILS)
+        life_fail(life, "member %u: %s", number, why);
+    life->report->undecided += verdict == LINEAR_UNDECIDED;
+    free(history.ops);
+}
+
+/* ---- books ---- */
+
+static void check_reconciliation(const judge_t *self, unsigned number)
+{
+    life_t *life = self->life;
+    const member_t *member = &life->members[number];
+    account_t account;
+
+    if (!read_account(self, self->books, member, &account)) {
+        if (member->account != 0 && !life->cut.cut)
+            life_fail(life, "member %u was enrolled and is not there", number);
+        return;
+    }
+    query_context_t context = {.store = self->books,
+                               .catalogue = shared_node(life->world, 0)->catalogue,
+                               .partitions = life->partitions};
+    query_t query = {.kind = QUERY_RECONCILE, .account = account.id, .set = QUERY_DELETED};
+    reconciliation_t figures = {0};
+    answer_t answer;
+    buffer_t bytes, out;
+    const void *row = NULL;
+
+    buffer_init(&bytes, 4096);
+    buffer_init(&out, 4 * 1024 * 1024);
+    query_encode(&query, &bytes);
+    errcode_t rc = query_run(&context, member->partition, bytes.bytes, bytes.size, &out, life->err);
+    if (rc == ERR_NONE)
+        rc = answer_decode(&answer, out.bytes, out.size, life->err);
+    if (rc == ERR_NONE) {
+        size_t n = unpack_blob(&answer.rows, &row);
+        rc = reconciliation_decode(&figures, row, n, life->err);
+    }
+    if (rc != ERR_NONE)
+        life->failed = true;
+    else if (figures.expected != figures.actual || figures.lots != figures.actual ||
+             !figures.chain_ok || !figures.counters_ok)
+        life_fail(life,
+                  "member %u: postings %" PRId64 ", balance %" PRId64 ", lots %" PRId64
+                  ", chain %d, counters %d",
+                  number, figures.expected, figures.actual, figures.lots, figures.chain_ok,
+                  figures.counters_ok);
+    buffer_free(&bytes);
+    buffer_free(&out);
+}
+
+static void check_books(judge_t *self)
+{
+    life_t *life = self->life;
+    proof_disks_t disks = {.stores = {self->books}, .count = 1, .partitions = life->partitions};
+
+    for (unsigned i = 0; i < life->member_count && !life->failed; i++)
+        check_reconciliation(self, i);
+    /* A partition that lost what was confirmed has forgotten messages, too: its pairs halt. */
+    if (life->failed || life->cut.cut)
+        return;
+    if (!proof_disks_pairs(&disks, life->err) || !proof_disks_points(&disks, life->err) ||
+        !proof_disks_rest(&disks, life->err))
+        life->failed = true;
+}
+
+static void make_digest(judge_t *self)
+{
+    life_t *life = self->life;
+    proof_disks_t disks = {.stores = {self->books}, .count = 1, .partitions = life->partitions};
+    uint64_t digest = proof_disks_digest(&disks);
+    uint64_t figures[] = {(uint64_t)shared_now_us(life->world), life->tick, life->report->replays,
+                          life->report->unknown, life->report->claims};
+
+    for (unsigned i = 0; i < life->job_count; i++)
+        digest = hash64(digest, life->jobs[i].answer.bytes, life->jobs[i].answer.size);
+    life->report->digest = hash64(digest, figures, sizeof figures);
+}
+
+void life_judge(life_t *life)
+{
+    judge_t self = {.life = life, .books = store_memory_new()};
+
+    make_books(&self);
+    if (!life->failed)
+        compare_replicas(&self);
+    if (!life->failed)
+        check_keys(&self);
+    for (unsigned i = 0; i < life->member_count && !life->failed; i++)
+        check_member(&self, i);
+    if (!life->failed)
+        check_books(&self);
+    make_digest(&self);
+    store_destroy(&self.books);
+}
