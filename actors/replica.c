@@ -222,6 +222,7 @@ static void begin_claim(replica_t *self, int64_t boot_us)
         !self->clock_agrees || boot_us < self->claim_at_us || self->deposed ||
         journal_behind(self->journal, self->number) > CLAIM_BEHIND_MAX)
         return;
+    self->claim_read = self->claim_delivered = false;
     become(self, REPLICA_CLAIMING);
     if (self->found && !MUTANT(NO_REREAD)) {
         err_t err = {0};
@@ -409,6 +410,8 @@ static void win(replica_t *self)
     partition_resolve(self->partition, true);
     self->in_doubt = false;
     buffer_reset(&self->claim);
+    self->claim_read = self->claim_delivered = false;
+    INVARIANT(hash_equal(&replica_position(self)->owner, &self->incarnation));
     if (partition_own(self->partition, &err) != ERR_NONE) {
         log_error("partition %u: %s", self->number, err.text);
         partition_halt(self->partition, "%s", err.text);
@@ -432,7 +435,8 @@ void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
         partition_resolve(self->partition, flight.flying && flight_delivered(self, &flight));
         self->in_doubt = false;
     }
-    if (self->state == REPLICA_CLAIMING && self->claim_read && self->claim_delivered)
+    if (self->state == REPLICA_CLAIMING && self->claim.size > 0 && self->claim_read &&
+        self->claim_delivered)
         win(self);
     if (!deciding(self))
         return;

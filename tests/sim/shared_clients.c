@@ -324,12 +324,15 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
     bool replayed = result.replayed != 0;
     result.replayed = 0;
     self->report->replays += replayed;
+    /* A transfer that another attempt began is answered to both, and what is not kept under a key runs again. */
+    if (!replayed && job->command.kind != COMMAND_TRANSFER && job->key[0] != '\0' && job->ran++ > 0)
+        life_fail(self, "%s (command %u, answered with %u) ran twice", job->key, job->command.kind,
+                  job->http);
     if (!job->final) {
         result_encode(&result, &job->answer);
         job->final = true;
         job->http = result.status;
         job->answered = ++self->tick;
-        /* A transfer that another attempt began is answered to both, without a word about it. */
         job->effective =
             replayed || job->command.kind == COMMAND_TRANSFER ? job->called : call->called;
         if (job->command.kind == COMMAND_ENROL && result.status < 300)
@@ -342,9 +345,8 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
     buffer_init(&plain, 64 * 1024);
     result_encode(&result, &plain);
     if (plain.size != job->answer.size || memcmp(plain.bytes, job->answer.bytes, plain.size) != 0)
-        life_fail(self, "%s was answered in two ways", job->key);
-    else if (!replayed && job->command.kind != COMMAND_TRANSFER)
-        life_fail(self, "%s ran twice", job->key);
+        life_fail(self, "%s (command %u) was answered with %u, later with %u", job->key,
+                  job->command.kind, job->http, result.status);
     buffer_free(&plain);
 }
 

@@ -33,6 +33,7 @@ typedef struct {
     uint16_t partition;
     unsigned open; /* attempts that nobody has answered */
     unsigned attempts;
+    unsigned ran;       /* answers that are no replay */
     int64_t again_us;   /* when its client asks again */
     bool final;         /* the client knows what became of it */
     bool nothing;       /* final: it certainly had no effect */
