@@ -189,6 +189,7 @@ errcode_t partition_load(partition_t *self, const position_t *position, bool fou
             "partition %u decides under catalogue version %llu, whose content is not in this store",
             self->config.number, (unsigned long long)self->in_force);
     self->state = PARTITION_STANDBY;
+    self->trouble[0] = '\0';
     return ERR_NONE;
 }
 

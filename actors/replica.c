@@ -9,6 +9,7 @@
 #include "protocol/log.h"
 #include "protocol/metrics.h"
 #include "protocol/mutant.h"
+#include "storage/image.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 #define PENDING_BYTES   (8u * 1024 * 1024)
 #define FOLLOW_AGAIN_US INT64_C(200000)
 #define CLAIM_AGAIN_US  INT64_C(200000)
+#define WIPE_ROWS        4096
 #define CLAIM_BEHIND_MAX \
     1000 /* records behind, by the journal's hint: a claim from far behind cannot win */
 
@@ -130,15 +132,34 @@ static void follow(replica_t *self, int64_t boot_us)
 
 errcode_t replica_open(replica_t *self, err_t *err)
 {
+    bool incomplete = false;
+
     if (self->state != REPLICA_CLOSED)
         return ERR_NONE;
-    errcode_t rc =
-        journal_stored_position(self->store, self->number, &self->stored, &self->found, err);
+    errcode_t rc = image_incomplete(self->store, self->number, &incomplete, err);
+    if (rc == ERR_NONE && incomplete)
+        return err_set(err, ERR_STATE, "the rows of partition %u are being filled anew",
+                       self->number);
+    if (rc == ERR_NONE)
+        rc = journal_stored_position(self->store, self->number, &self->stored, &self->found, err);
     if (rc == ERR_NONE)
         rc = partition_load(self->partition, &self->stored, self->found, err);
     if (rc == ERR_NONE)
         follow(self, 0);
     return rc;
+}
+
+bool replica_wipe(replica_t *self, bool begin, err_t *err)
+{
+    bool done = false;
+
+    INVARIANT(self->state == REPLICA_CLOSED);
+    errcode_t rc = begin ? image_begin(self->store, self->number, err) : ERR_NONE;
+    if (rc == ERR_NONE)
+        rc = image_wipe(self->store, self->number, WIPE_ROWS, &done, err);
+    if (rc == ERR_NONE && done)
+        rc = image_end(self->store, self->number, NULL, err);
+    return rc == ERR_NONE && done;
 }
 
 void replica_close(replica_t *self, int64_t boot_us)

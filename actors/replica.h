@@ -39,8 +39,12 @@ typedef struct replica replica_t;
 replica_t *replica_new(const partition_config_t *partition, journal_t *journal);
 void replica_destroy(replica_t **self_p);
 
-/* Reads the stored position and starts to follow the log behind it. */
+/* Reads the stored position and starts to follow the log behind it. ERR_STATE: its rows are being filled anew, see
+ * storage/image.h. */
 errcode_t replica_open(replica_t *self, err_t *err);
+/* Empties a closed copy in steps: false when there is more to do. Then it can be opened and fills itself from the log's
+ * beginning. */
+bool replica_wipe(replica_t *self, bool begin, err_t *err);
 /* Stops following; what waits is answered as by a step-down. */
 void replica_close(replica_t *self, int64_t boot_us);
 

@@ -1,6 +1,7 @@
 /* governor.c - the loop between membership, replicas and the channels */
 #include "cluster/governor.h"
 
+#include "protocol/json.h"
 #include "protocol/log.h"
 
 #include <errno.h>
@@ -17,6 +18,7 @@
 #define STATUS_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define ASK_US           INT64_C(5000000)
 #define RECORD_MAX       ((size_t)256 * 1024)
+#define NONE             UINT32_MAX
 
 /* One of the two channels, as it is read. */
 typedef struct {
@@ -33,7 +35,8 @@ struct governor {
     bool caught_up, stopping, foreign;
     uint64_t view_number; /* last one told */
     bool clock_agrees;
-    int64_t boot_us; /* of the pass */
+    uint32_t emptied; /* partition whose copy here is being emptied; NONE */
+    int64_t boot_us;  /* of the pass */
     int64_t next_tick_us, next_publish_us;
     buffer_t record; /* being made */
 
@@ -45,7 +48,8 @@ struct governor {
     buffer_t status, troubles;
     bool asked, done;
     governor_word_t word;
-    char member[ADDRESS_BYTES];
+    char about[ADDRESS_BYTES];
+    buffer_t shown; /* what it has to show */
     err_t answer;
 };
 
@@ -88,6 +92,8 @@ governor_t *governor_new(const governor_config_t *config)
     self->liveness.number = JOURNAL_LIVENESS;
     self->liveness.next = JOURNAL_END; /* heartbeats of the past say nothing about now */
     self->clock_agrees = true;
+    self->emptied = NONE;
+    buffer_init(&self->shown, STATUS_BYTES_MAX);
     self->follows = memory_zalloc(((size_t)config->partitions + 1) * sizeof *self->follows);
     buffer_init(&self->record, RECORD_MAX);
     buffer_init(&self->status, STATUS_BYTES_MAX);
@@ -111,6 +117,7 @@ void governor_destroy(governor_t **self_p)
     buffer_free(&self->record);
     buffer_free(&self->status);
     buffer_free(&self->troubles);
+    buffer_free(&self->shown);
     (void)pthread_cond_destroy(&self->answered);
     (void)pthread_mutex_destroy(&self->lock);
     free(self->follows);
@@ -164,25 +171,50 @@ static void publish_records(governor_t *self)
 
 /* ---- wishes ---- */
 
+/* Copies that a process left half filled are emptied first, one after the other. */
+static bool open_copy(governor_t *self, replica_t *replica)
+{
+    err_t err = {0};
+
+    if (replica_open(replica, &err) == ERR_NONE)
+        return true;
+    if (err.code == ERR_STATE && self->emptied == NONE)
+        self->emptied = replica_number(replica);
+    else if (err.code != ERR_STATE)
+        log_error("partition %u cannot be followed: %s", replica_number(replica), err.text);
+    return false;
+}
+
+static void empty_on(governor_t *self)
+{
+    replica_t *replica = self->emptied != NONE
+                             ? self->config.replica(self->config.state, (uint16_t)self->emptied)
+                             : NULL;
+    err_t err = {0};
+
+    if (replica == NULL || !replica_wipe(replica, false, &err)) {
+        if (err.code != ERR_NONE)
+            log_error("partition %u cannot be emptied: %s", self->emptied, err.text);
+        return;
+    }
+    log_info("partition %u is empty here and fills itself from the log", self->emptied);
+    self->emptied = NONE;
+    (void)open_copy(self, replica);
+}
+
 static void carry_out(governor_t *self, membership_wish_t wish, uint16_t partition, int64_t boot_us)
 {
     replica_t *replica = self->config.replica(self->config.state, partition);
     hash_t history;
-    err_t err = {0};
 
-    if (replica == NULL)
+    if (replica == NULL || partition == self->emptied)
         return;
     switch (wish) {
-    case MEMBERSHIP_FOLLOW:
-        if (replica_open(replica, &err) != ERR_NONE)
-            log_error("partition %u cannot be followed: %s", partition, err.text);
-        break;
+    case MEMBERSHIP_FOLLOW: (void)open_copy(self, replica); break;
     case MEMBERSHIP_UNFOLLOW: replica_close(replica, boot_us); break;
     case MEMBERSHIP_CLAIM:
-        if (replica_state(replica) == REPLICA_CLOSED && replica_open(replica, &err) != ERR_NONE) {
-            log_error("partition %u cannot be followed: %s", partition, err.text);
+        if (replica_state(replica) == REPLICA_CLOSED && !open_copy(self, replica))
             break;
-        }
         random_fill(self->config.random, history.bytes, sizeof history.bytes);
         replica_claim(replica, &history, boot_us);
         break;
@@ -235,7 +267,7 @@ static void tell_view(governor_t *self)
 
 /* ---- what others look at ---- */
 
-static void answer_question(governor_t *self)
+static void answer_about_member(governor_t *self, err_t *err)
 {
     const view_t *view = membership_view(self->membership);
     size_t found = SIZE_MAX;
@@ -244,20 +276,98 @@ static void answer_question(governor_t *self)
     for (size_t i = 0; view != NULL && i < view->member_count; i++) {
         for (size_t k = 0; k < HASH_BYTES; k++)
             (void)snprintf(hex + 2 * k, 3, "%02x", view->members[i].node.bytes[k]);
-        if (strcmp(self->member, view->members[i].address) == 0 ||
-            (strlen(self->member) >= 8 && strncmp(self->member, hex, strlen(self->member)) == 0))
+        if (strcmp(self->about, view->members[i].address) == 0 ||
+            (strlen(self->about) >= 8 && strncmp(self->about, hex, strlen(self->about)) == 0))
             found = i;
     }
-    memset(&self->answer, 0, sizeof self->answer);
     if (found == SIZE_MAX)
-        err_set(&self->answer, ERR_NOT_FOUND,
+        err_set(err, ERR_NOT_FOUND,
                 "no member of the view has the address or node id %s; `fealty cluster status` "
                 "lists them",
-                self->member);
+                self->about);
     else if (self->word == GOVERNOR_DRAIN)
-        (void)membership_drain(self->membership, &view->members[found].node, &self->answer);
+        (void)membership_drain(self->membership, &view->members[found].node, err);
+    else if (self->word == GOVERNOR_ADMIT)
+        (void)membership_admit(self->membership, &view->members[found].node, err);
     else
-        (void)membership_forget(self->membership, &view->members[found].node, &self->answer);
+        (void)membership_forget(self->membership, &view->members[found].node, err);
+}
+
+static void show_partitions(governor_t *self)
+{
+    buffer_text(&self->shown, "[");
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
+        if (replica == NULL || (replica_state(replica) == REPLICA_CLOSED && self->emptied != i))
+            continue;
+        const position_t *position = replica_position(replica);
+        uint64_t behind = journal_behind(self->config.journal, (uint16_t)i);
+        const char *trouble = replica_trouble(replica);
+        buffer_printf(
+            &self->shown,
+            "%s{\"partition\":%u,\"state\":\"%s\",\"epoch\":%llu,\"seq\":%llu,"
+            "\"offset\":%llu,\"behind\":%lld,\"trouble\":",
+            self->shown.size > 1 ? ",\n" : "", i,
+            self->emptied == i ? "being_emptied" : replica_state_name(replica_state(replica)),
+            (unsigned long long)position->epoch, (unsigned long long)position->seq,
+            (unsigned long long)position->offset, behind == UINT64_MAX ? -1LL : (long long)behind);
+        if (trouble != NULL)
+            json_write_string(&self->shown, trouble, strlen(trouble));
+        else
+            buffer_text(&self->shown, "null");
+        buffer_byte(&self->shown, '}');
+    }
+    buffer_text(&self->shown, "]\n");
+}
+
+static void answer_about_partition(governor_t *self, err_t *err)
+{
+    char *end = NULL;
+    unsigned long number = strtoul(self->about, &end, 10);
+    replica_t *replica = NULL;
+
+    if (self->about[0] >= '0' && self->about[0] <= '9' && *end == '\0' &&
+        number <= self->config.partitions)
+        replica = self->config.replica(self->config.state, (uint16_t)number);
+    if (replica == NULL) {
+        err_set(err, ERR_NOT_FOUND, "partitions are numbered 0 to %u", self->config.partitions);
+        return;
+    }
+    replica_state_t state = replica_state(replica);
+    if (state == REPLICA_CLOSED) {
+        err_set(err, ERR_STATE, "this node keeps no copy of partition %lu: ask one that does",
+                number);
+    } else if (self->word == GOVERNOR_RESUME && state != REPLICA_HALTED) {
+        err_set(err, ERR_STATE, "partition %lu is not halted here, it is %s", number,
+                replica_state_name(state));
+    } else if (state == REPLICA_OWNER || state == REPLICA_DRAINING) {
+        err_set(err, ERR_STATE,
+                "partition %lu is owned here: drain this node first, then rebuild its copy",
+                number);
+    } else if (self->word == GOVERNOR_REBUILD && self->emptied != NONE) {
+        err_set(err, ERR_IN_PROGRESS, "partition %u is being emptied: one after the other",
+                self->emptied);
+    } else {
+        replica_close(replica, self->boot_us);
+        if (self->word == GOVERNOR_RESUME) {
+            (void)open_copy(self, replica);
+        } else {
+            self->emptied = (uint32_t)number;
+            (void)replica_wipe(replica, true, err);
+        }
+    }
+}
+
+static void answer_question(governor_t *self)
+{
+    memset(&self->answer, 0, sizeof self->answer);
+    buffer_reset(&self->shown);
+    if (self->word == GOVERNOR_PARTITIONS)
+        show_partitions(self);
+    else if (self->word == GOVERNOR_RESUME || self->word == GOVERNOR_REBUILD)
+        answer_about_partition(self, &self->answer);
+    else
+        answer_about_member(self, &self->answer);
     self->asked = false;
     self->done = true;
     (void)pthread_cond_broadcast(&self->answered);
@@ -314,6 +424,7 @@ static void pass(governor_t *self, int64_t wall_us, int64_t boot_us)
     tell_view(self);
     publish_records(self);
     compare_clocks(self);
+    empty_on(self);
     while (membership_next_wish(self->membership, &wish, &partition))
         if (!self->foreign)
             carry_out(self, wish, partition, boot_us);
@@ -396,13 +507,14 @@ void governor_troubles(governor_t *self, buffer_t *out)
     (void)pthread_mutex_unlock(&self->lock);
 }
 
-errcode_t governor_ask(governor_t *self, governor_word_t word, const char *member, err_t *err)
+errcode_t governor_ask(governor_t *self, governor_word_t word, const char *about, buffer_t *out,
+                       err_t *err)
 {
     struct timespec until;
     errcode_t rc = ERR_NONE;
 
-    if (strlen(member) >= sizeof self->member)
-        return err_set(err, ERR_INVALID, "a member is named by its address or its node id");
+    if (strlen(about) >= sizeof self->about)
+        return err_set(err, ERR_INVALID, "that is no name of a member and no partition");
     (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += (time_t)(ASK_US / 1000000);
     (void)pthread_mutex_lock(&self->lock);
@@ -412,7 +524,7 @@ errcode_t governor_ask(governor_t *self, governor_word_t word, const char *membe
         self->asked = true;
         self->done = false;
         self->word = word;
-        (void)snprintf(self->member, sizeof self->member, "%s", member);
+        (void)snprintf(self->about, sizeof self->about, "%s", about);
         while (!self->done &&
                pthread_cond_timedwait(&self->answered, &self->lock, &until) != ETIMEDOUT)
             continue;
@@ -420,6 +532,8 @@ errcode_t governor_ask(governor_t *self, governor_word_t word, const char *membe
             rc = err_set(err, ERR_UNREACHABLE, "the partitions' thread did not answer in time");
         else if ((rc = self->answer.code) != ERR_NONE && err != NULL)
             *err = self->answer;
+        if (rc == ERR_NONE && out != NULL)
+            buffer_append(out, self->shown.bytes, self->shown.size);
         self->asked = false;
     }
     (void)pthread_mutex_unlock(&self->lock);

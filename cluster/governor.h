@@ -52,8 +52,16 @@ void governor_status(governor_t *self, buffer_t *out);
 /* JSON strings with commas between; nothing when all is well. */
 void governor_troubles(governor_t *self, buffer_t *out);
 
-typedef enum { GOVERNOR_DRAIN, GOVERNOR_FORGET } governor_word_t;
-/* An operator's word about a member, named by its address or the first digits of its node id. */
-errcode_t governor_ask(governor_t *self, governor_word_t word, const char *member, err_t *err);
+typedef enum {
+    GOVERNOR_DRAIN, /* of a member, named by its address or the first digits of its node id */
+    GOVERNOR_ADMIT,
+    GOVERNOR_FORGET,
+    GOVERNOR_RESUME,  /* of a partition, by its number: a halted copy here reads on from its last good record */
+    GOVERNOR_REBUILD, /* the copy here is emptied and filled from the log */
+    GOVERNOR_PARTITIONS /* what the copies here are doing; *out gets JSON */
+} governor_word_t;
+/* An operator's word. *out (may be NULL) gets what there is to show. */
+errcode_t governor_ask(governor_t *self, governor_word_t word, const char *about, buffer_t *out,
+                       err_t *err);
 
 #endif

@@ -87,9 +87,13 @@ size_t members_shared_hello(members_t *self, const hash_t *from, const link_shar
                             int64_t now_us);
 /* A HELLO of the other kind of cluster. */
 void members_misfit(members_t *self, const char *address, int64_t now_us);
-/* The peer that owns a partition in the highest epoch: of those that are up, else of those that were not heard any
- * more without a good-bye. Returns the epoch, 0: none. */
-uint64_t members_best(const members_t *self, uint16_t partition, size_t *link);
+/* For every partition the peer that owns it in the highest epoch: of those that are up, else of those that were not
+ * heard any more without a good-bye. epochs[i] 0: none. */
+typedef struct {
+    uint64_t epochs[BIRTH_PARTITIONS_MAX + 1];
+    uint8_t links[BIRTH_PARTITIONS_MAX + 1];
+} members_best_t;
+void members_best(const members_t *self, members_best_t *best);
 
 /* Why something is refused: appends JSON strings, separated by commas. */
 void members_troubles(const members_t *self, buffer_t *out);

@@ -123,7 +123,8 @@ size_t members_shared_hello(members_t *self, const hash_t *from, const link_shar
 {
     size_t link = members_link_of_address(self, hello->address);
     link_hello_t *as_peer;
-    bool taken;
+    peer_t *peer;
+    bool news, taken = true;
 
     INVARIANT(self->shared);
     self->now_us = now_us;
@@ -154,9 +155,16 @@ size_t members_shared_hello(members_t *self, const hash_t *from, const link_shar
         if (hello->epochs[i] != 0)
             as_peer->owned[i / 8] = (uint8_t)(as_peer->owned[i / 8] | 1 << i % 8);
     }
-    taken = members_take_hello(self, link, from, as_peer, now_us);
-    if (taken)
-        memcpy(self->peers[link].epochs, hello->epochs, EPOCH_BYTES);
+    peer = &self->peers[link];
+    news = !peer->up || !hash_equal(from, &peer->incarnation) ||
+           memcmp(as_peer, &peer->hello, sizeof *as_peer) != 0 ||
+           memcmp(peer->epochs, hello->epochs, EPOCH_BYTES) != 0;
+    /* Most say what the one before said: then nothing follows from it but that the peer is there. */
+    peer->heard_us = news ? peer->heard_us : now_us;
+    if (news)
+        taken = members_take_hello(self, link, from, as_peer, now_us);
+    if (news && taken)
+        memcpy(peer->epochs, hello->epochs, EPOCH_BYTES);
     free(as_peer);
     return taken ? link : self->addresses.count;
 }
@@ -170,22 +178,25 @@ void members_misfit(members_t *self, const char *address, int64_t now_us)
         address);
 }
 
-uint64_t members_best(const members_t *self, uint16_t partition, size_t *link)
+void members_best(const members_t *self, members_best_t *best)
 {
-    uint64_t best = 0;
-    bool best_up = false;
-
+    memset(best, 0, sizeof *best);
     for (size_t i = 0; i < self->addresses.count; i++) {
         const peer_t *peer = &self->peers[i];
-        uint64_t epoch = peer->known && !peer->foreign && !peer->bye ? peer->epochs[partition] : 0;
 
-        if (epoch == 0 || peer->up < best_up || (peer->up == best_up && epoch <= best))
+        if (!peer->known || peer->foreign || peer->bye)
             continue;
-        best = epoch;
-        best_up = peer->up;
-        *link = i;
+        for (uint32_t k = 0; k <= peer->hello.partitions; k++) {
+            uint64_t epoch = peer->epochs[k];
+            bool best_up = best->epochs[k] != 0 && self->peers[best->links[k]].up;
+
+            if (epoch == 0 || peer->up < best_up ||
+                (peer->up == best_up && epoch <= best->epochs[k]))
+                continue;
+            best->epochs[k] = epoch;
+            best->links[k] = (uint8_t)i;
+        }
     }
-    return best;
 }
 
 /* A peer that has not read a view yet is neither up nor a trouble: it will. */

@@ -15,7 +15,7 @@
 
 static void on_founding(membership_t *self, const journal_record_t *record);
 static void on_view(membership_t *self, const journal_record_t *record, int64_t boot_us);
-static void accept_view(membership_t *self, int64_t boot_us);
+static void accept_view(membership_t *self);
 static void retire(membership_t *self, const view_t *before);
 static void seat_peers(membership_t *self, const view_t *before);
 static void renumber_holdings(membership_t *self, const view_t *before);
@@ -270,11 +270,11 @@ static void on_view(membership_t *self, const journal_record_t *record, int64_t 
     }
     self->proposed = false;
     self->control_due = false;
-    accept_view(self, boot_us);
+    accept_view(self);
 }
 
 /* self->spare becomes the view. */
-static void accept_view(membership_t *self, int64_t boot_us)
+static void accept_view(membership_t *self)
 {
     view_t *before = self->view;
     const view_t *view = self->spare;
@@ -288,8 +288,6 @@ static void accept_view(membership_t *self, int64_t boot_us)
         before = NULL;
     self->viewed = true;
     self->me = me;
-    if (joined && !self->joined)
-        self->beat_at_us = boot_us;
     self->joined = joined;
     if (self->was_joined && me != SIZE_MAX && !joined) {
         self->replaced = true;
@@ -462,7 +460,6 @@ static void on_own_beat(membership_t *self, int64_t log_time_us, int64_t boot_us
 {
     int64_t step = log_time_us - self->counted_us;
 
-    self->own_read = self->scratch->number;
     self->clock_off_us = self->scratch->wall_us - log_time_us;
     self->heard_self = true;
     self->heard_self_us = boot_us;

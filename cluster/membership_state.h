@@ -95,7 +95,6 @@ struct membership {
     liveness_t *scratch;             /* owned */
     uint64_t count;
     uint64_t own_number;   /* of the newest heartbeat written */
-    uint64_t own_read;     /* of the newest read back */
     int64_t counted_us;    /* log time of the newest counted */
     int64_t heard_self_us; /* boot time */
     bool heard_self;

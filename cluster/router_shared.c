@@ -148,7 +148,7 @@ const char *router_shared_owner_name(const router_t *self, uint16_t partition)
     (void)pthread_mutex_lock((pthread_mutex_t *)&self->lock);
     switch (ROUTE_KIND(route_of(self, partition))) {
     case OWNER_SELF: name = self->listen[0] != '\0' ? self->listen : BIRTH_NAME_SINGLE; break;
-    case OWNER_LINK: name = self->names[self->peer_links[partition]]; break;
+    case OWNER_LINK: name = self->names[self->best.links[partition]]; break;
     default: break;
     }
     (void)pthread_mutex_unlock((pthread_mutex_t *)&self->lock);
@@ -212,14 +212,11 @@ static void members_changed(void *state, const members_t *members, const birthin
         self->up[i] = peer && members_is_up(members, i);
         self->partitions_of[i] = 0;
     }
+    members_best(members, &self->best);
     for (uint32_t i = 0; i <= BIRTH_PARTITIONS_MAX; i++) {
-        size_t link = 0;
-
-        self->peer_epochs[i] = members_best(members, (uint16_t)i, &link);
-        self->peer_links[i] = (uint8_t)link;
         changed |= publish_route(self, (uint16_t)i);
         if (ROUTE_KIND(route_of(self, (uint16_t)i)) == OWNER_LINK)
-            self->partitions_of[link]++;
+            self->partitions_of[self->best.links[i]]++;
     }
     buffer_reset(&self->troubles);
     members_troubles(members, &self->troubles);
@@ -239,9 +236,9 @@ static void tell_cluster(router_t *self)
  * then, and finds the number unchanged later, knows that nothing has happened since. */
 static bool publish_route(router_t *self, uint16_t partition)
 {
-    size_t link = self->peer_links[partition];
-    bool peer_up = self->peer_epochs[partition] != 0 && self->up[link];
-    uint64_t peer_epoch = self->peer_epochs[partition];
+    size_t link = self->best.links[partition];
+    bool peer_up = self->best.epochs[partition] != 0 && self->up[link];
+    uint64_t peer_epoch = self->best.epochs[partition];
     uint64_t own_epoch = self->own_epochs[partition];
     uint64_t epoch = 0;
     uint32_t route = (uint32_t)OWNER_NONE << 24;

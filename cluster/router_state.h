@@ -84,8 +84,7 @@ struct router {
     bool partitions_known;
     uint64_t route_epochs[BIRTH_PARTITIONS_MAX + 1]; /* of the owner that `routes` names */
     uint64_t own_epochs[BIRTH_PARTITIONS_MAX + 1];   /* 0: not owned here */
-    uint64_t peer_epochs[BIRTH_PARTITIONS_MAX + 1]; /* of the peer that may be the owner; 0: none */
-    uint8_t peer_links[BIRTH_PARTITIONS_MAX + 1];
+    members_best_t best;                             /* of the peers */
     const char *names[ADDRESSES_MAX]; /* borrowed from all_names; NULL: no member has this link */
     router_name_t *all_names;         /* owned list */
     size_t name_count;

@@ -296,16 +296,27 @@ bool shared_log_owns(const shared_log_t *self, uint16_t partition)
 
 errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, err_t *err)
 {
+    static const struct {
+        const char *word;
+        governor_word_t means;
+    } table[] = {{"drain ", GOVERNOR_DRAIN},
+                 {"admit ", GOVERNOR_ADMIT},
+                 {"forget ", GOVERNOR_FORGET},
+                 {"partition status", GOVERNOR_PARTITIONS},
+                 {"partition resume ", GOVERNOR_RESUME},
+                 {"partition rebuild ", GOVERNOR_REBUILD}};
+
     if (strcmp(words, "status") == 0) {
         shared_log_status(self, out);
         buffer_byte(out, '\n');
         return ERR_NONE;
     }
-    if (strncmp(words, "drain ", 6) == 0)
-        return governor_ask(self->governor, GOVERNOR_DRAIN, words + 6, err);
-    if (strncmp(words, "forget ", 7) == 0)
-        return governor_ask(self->governor, GOVERNOR_FORGET, words + 7, err);
-    return err_set(err, ERR_INVALID, "words are status, drain MEMBER, forget MEMBER");
+    for (size_t i = 0; i < COUNT_OF(table); i++) {
+        size_t n = strlen(table[i].word);
+        if (strncmp(words, table[i].word, n) == 0)
+            return governor_ask(self->governor, table[i].means, words + n, out, err);
+    }
+    return err_set(err, ERR_INVALID, "this node does not know the word: %s", words);
 }
 
 void shared_log_status(void *state, buffer_t *out)

@@ -40,7 +40,8 @@ void shared_log_attach(shared_log_t *self, router_t *router, shards_t *shards);
 /* Until this process is in the view and somebody owns the definitions. */
 errcode_t shared_log_wait_joined(shared_log_t *self, err_t *err);
 bool shared_log_owns(const shared_log_t *self, uint16_t partition);
-/* An operator's words: "status", "drain MEMBER", "forget MEMBER". *out gets lines to show. */
+/* An operator's words: "status", "drain|admit|forget MEMBER", "partition status", "partition resume|rebuild NUMBER". *out
+ * gets lines to show. */
 errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, err_t *err);
 void shared_log_status(void *shared_log, buffer_t *out); /* JSON of GET /cluster/ */
 void shared_log_metrics(shared_log_t *self, buffer_t *out);

@@ -33,6 +33,45 @@ errcode_t together_add(together_t *self, store_t *store, const birth_t *birth, e
     return ERR_NONE;
 }
 
+/* The highest partition that a node follows is that of the definitions: every node follows it. */
+errcode_t together_add_follower(together_t *self, store_t *store, err_t *err)
+{
+    uint8_t prefix[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+    store_cursor_t *cursor;
+    bool any = false, defined;
+    errcode_t rc;
+
+    if (self->count > 0)
+        return err_set(
+            err, ERR_STATE,
+            "each directory that follows a log in Kafka is looked at alone, with --data");
+    for (size_t p = 0; p <= BIRTH_PARTITIONS_MAX; p++) {
+        rc = journal_stored_position(store, (uint16_t)p, &self->position[p], &self->found[p], err);
+        if (rc != ERR_NONE)
+            return rc;
+        if (!self->found[p])
+            continue;
+        self->owner[p] = store;
+        self->partitions = (uint16_t)p;
+        any = true;
+    }
+    size_t n = key_tag(prefix, self->partitions, 'F');
+    cursor = store_cursor_new(store, NULL, FAMILY_STATE, prefix, n, upper,
+                              key_after_prefix(upper, prefix, n));
+    store_cursor_first(cursor);
+    defined = any && store_cursor_valid(cursor);
+    rc = store_cursor_error(cursor, err);
+    store_cursor_destroy(&cursor);
+    if (rc == ERR_NONE && !defined)
+        rc =
+            err_set(err, ERR_STATE,
+                    "this node has not read the definitions from Kafka yet: let it run until it is "
+                    "ready");
+    self->follower = true;
+    self->count = self->node_count = 1;
+    return rc;
+}
+
 bool together_complete(const together_t *self)
 {
     return together_whole(self, NULL) == ERR_NONE;
@@ -80,6 +119,24 @@ errcode_t together_in(const together_t *self, uint16_t src, uint16_t dst, pair_i
     return rc == ERR_NONE && found ? pair_in_decode(in, value->bytes, value->size, err) : rc;
 }
 
+static bool one_moment(const pair_out_t *out, const pair_in_t *in)
+{
+    return out->acked <= in->seq && in->seq < out->next;
+}
+
+errcode_t together_one_moment(const together_t *self, uint16_t src, uint16_t dst, buffer_t *value,
+                              bool *one, err_t *err)
+{
+    pair_out_t out;
+    pair_in_t in;
+    errcode_t rc = together_out(self, src, dst, &out, value, err);
+
+    if (rc == ERR_NONE)
+        rc = together_in(self, src, dst, &in, value, err);
+    *one = rc == ERR_NONE && one_moment(&out, &in);
+    return rc;
+}
+
 errcode_t together_pair(const together_t *self, uint16_t src, uint16_t dst, buffer_t *value,
                         err_t *err)
 {
@@ -91,7 +148,7 @@ errcode_t together_pair(const together_t *self, uint16_t src, uint16_t dst, buff
         rc = together_in(self, src, dst, &in, value, err);
     if (rc != ERR_NONE)
         return rc;
-    if (out.acked > in.seq || in.seq >= out.next)
+    if (!one_moment(&out, &in))
         return err_set(err, ERR_STATE,
                        "the messages of partitions %u to %u are of different moments (acknowledged "
                        "%" PRIu64 ", applied %" PRIu64 ", next %" PRIu64

@@ -1,4 +1,4 @@
-/* tool_cluster.c - `fealty cluster`: an operator's words to a cluster on Kafka, through a running node */
+/* tool_cluster.c - `fealty cluster`, `fealty partition`: an operator's words to a running node on Kafka */
 #include "node/tools.h"
 
 #include "node/control.h"
@@ -10,10 +10,9 @@
 #define ORDER_TIMEOUT_MS 10000
 #define ANSWER_MAX       ((size_t)8 * 1024 * 1024)
 
-static const char usage[] =
+static const char cluster_usage[] =
     "usage: fealty cluster [--data DIR] status\n"
-    "       fealty cluster [--data DIR] drain MEMBER\n"
-    "       fealty cluster [--data DIR] forget MEMBER\n"
+    "       fealty cluster [--data DIR] drain|admit|forget MEMBER\n"
     "\n"
     "DIR is the data directory of any running node of the cluster; MEMBER is an address or the "
     "first digits of a\n"
@@ -23,9 +22,24 @@ static const char usage[] =
     "  drain    moves all partitions of a member to others, one by one and without losing a "
     "request; it stays a\n"
     "           member and may be stopped then, for an upgrade or for good\n"
+    "  admit    gives a drained member its share again\n"
     "  forget   takes a member that is gone for good out of the cluster; others follow its "
     "partitions instead.\n"
     "           A living member is not forgotten\n";
+
+static const char partition_usage[] =
+    "usage: fealty partition [--data DIR] status\n"
+    "       fealty partition [--data DIR] resume NUMBER\n"
+    "       fealty partition [--data DIR] rebuild NUMBER\n"
+    "\n"
+    "About the copies that the running node with the data directory DIR keeps, on Kafka.\n"
+    "\n"
+    "  status   what each copy is doing, how far it has read, and what troubles it, as JSON\n"
+    "  resume   a copy that halted reads on from the last record that it applied; it halts again "
+    "when the\n"
+    "           cause is still there\n"
+    "  rebuild  empties the copy and fills it from the log's first record; the others serve "
+    "meanwhile\n";
 
 static errcode_t tell(const char *data, const char *order, err_t *err)
 {
@@ -56,15 +70,17 @@ int tool_cluster(int argc, char **argv)
     err_t err = {0};
     const option_t options[] = {{.name = "--data", .text = &data}};
 
-    switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 2, &count, usage)) {
+    switch (
+        options_parse(argc, argv, options, COUNT_OF(options), words, 1, 2, &count, cluster_usage)) {
     case OPTIONS_HELP: return 0;
     case OPTIONS_WRONG: return EXIT_USAGE;
     case OPTIONS_GOOD: break;
     }
     bool status = strcmp(words[0], "status") == 0;
-    bool word = strcmp(words[0], "drain") == 0 || strcmp(words[0], "forget") == 0;
+    bool word = strcmp(words[0], "drain") == 0 || strcmp(words[0], "admit") == 0 ||
+                strcmp(words[0], "forget") == 0;
     if ((!status && !word) || (status && count != 1) || (word && count != 2)) {
-        (void)fputs(usage, stderr);
+        (void)fputs(cluster_usage, stderr);
         return EXIT_USAGE;
     }
     int n = snprintf(order, sizeof order, "cluster %s%s%s", words[0], word ? " " : "",
@@ -81,4 +97,36 @@ int tool_cluster(int argc, char **argv)
     }
     (void)fprintf(stderr, "fealty cluster: %s\n", err.text);
     return rc == ERR_IO ? EXIT_IO : EXIT_REFUSED;
+}
+
+int tool_partition(int argc, char **argv)
+{
+    const char *data = "data";
+    const char *words[2] = {NULL, NULL};
+    size_t count = 0;
+    char order[128];
+    err_t err = {0};
+    const option_t options[] = {{.name = "--data", .text = &data}};
+
+    switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 2, &count,
+                          partition_usage)) {
+    case OPTIONS_HELP: return 0;
+    case OPTIONS_WRONG: return EXIT_USAGE;
+    case OPTIONS_GOOD: break;
+    }
+    bool status = strcmp(words[0], "status") == 0 && count == 1;
+    bool word = (strcmp(words[0], "resume") == 0 || strcmp(words[0], "rebuild") == 0) && count == 2;
+    int n = snprintf(order, sizeof order, "cluster partition %s%s%s", words[0], word ? " " : "",
+                     word ? words[1] : "");
+    if ((!status && !word) || n < 0 || (size_t)n >= sizeof order) {
+        (void)fputs(partition_usage, stderr);
+        return EXIT_USAGE;
+    }
+    if (tell(data, order, &err) != ERR_NONE) {
+        (void)fprintf(stderr, "fealty partition: %s\n", err.text);
+        return err.code == ERR_IO ? EXIT_IO : EXIT_REFUSED;
+    }
+    if (word)
+        (void)printf("Done; `fealty partition status` shows how it goes on.\n");
+    return 0;
 }

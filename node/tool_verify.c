@@ -1,6 +1,7 @@
 /* tool_verify.c - `fealty verify`: the books of a directory, proved from the disk */
 #include "node/tools.h"
 
+#include "cluster/identity.h"
 #include "node/options.h"
 #include "node/verify.h"
 
@@ -22,6 +23,16 @@ static const char usage[] = "usage: fealty verify [--data DIR]\n"
                             "partitions. Best on the directory of a\n"
                             "stopped node or on a backup; while a node runs it proves the moment "
                             "at which it opened the disk.\n"
+                            "\n"
+                            "The directory of a node whose log is in Kafka holds no log: there it "
+                            "proves the copies of partitions that\n"
+                            "the node follows, and says how far each had read. Copies of different "
+                            "moments are not compared.\n"
+                            "\n"
+                            "At the end stand accounts, points, entries and keys of each "
+                            "partition, with a digest of its rows: books and\n"
+                            "what `fealty migrate` made of them, or two copies that have read as "
+                            "far, give the same.\n"
                             "\n"
                             "--cluster proves the directories of all nodes and what is between "
                             "them: for every two partitions, that\n"
@@ -102,24 +113,51 @@ static bool read_order(proof_t *self, int argc, char **argv, int *code)
     return true;
 }
 
-static errcode_t open_directory(proof_t *self, size_t i, err_t *err)
+/* What a crash took from a directory that follows a log in Kafka comes from there again, so any whole prefix of what was
+ * written is good. */
+static errcode_t open_store(proof_t *self, size_t i, bool *follower, err_t *err)
 {
-    birth_t *birth = memory_zalloc(sizeof *birth);
     store_config_t config;
-    bool found = false;
+    err_t why = {0};
     errcode_t rc;
 
     store_config_default(&config);
     config.directory = self->directories[i];
     config.read_only = true;
-    rc = store_open(&self->stores[i], &config, err);
+    rc = store_open(&self->stores[i], &config, &why);
+    if (rc == ERR_CORRUPT || rc == ERR_STATE) {
+        config.refilled = true;
+        if (store_open(&self->stores[i], &config, NULL) == ERR_NONE &&
+            identity_present(self->stores[i], follower, NULL) == ERR_NONE && *follower)
+            return ERR_NONE;
+        store_destroy(&self->stores[i]);
+    }
     if (rc == ERR_NONE)
+        rc = identity_present(self->stores[i], follower, &why);
+    if (rc != ERR_NONE && err != NULL)
+        *err = why;
+    return rc;
+}
+
+static errcode_t open_directory(proof_t *self, size_t i, err_t *err)
+{
+    birth_t *birth = memory_zalloc(sizeof *birth);
+    bool follower = false, found = false;
+    errcode_t rc = open_store(self, i, &follower, err);
+
+    if (rc == ERR_NONE && !follower)
         rc = genesis_load(self->stores[i], birth, &found, err);
-    if (rc == ERR_NONE && !found)
+    if (rc == ERR_NONE && !follower && !found)
         rc = err_set(err, ERR_STATE, "%.120s holds no books: no node has started there",
                      self->directories[i]);
+    if (rc == ERR_NONE && follower && self->cluster)
+        rc = err_set(err, ERR_STATE,
+                     "%.120s follows a log in Kafka: such directories are proved one by one, with "
+                     "--data",
+                     self->directories[i]);
     if (rc == ERR_NONE)
-        rc = together_add(&self->together, self->stores[i], birth, err);
+        rc = follower ? together_add_follower(&self->together, self->stores[i], err)
+                      : together_add(&self->together, self->stores[i], birth, err);
     free(birth);
     return rc;
 }
@@ -150,6 +188,28 @@ static errcode_t prove(proof_t *self, err_t *err)
     return rc;
 }
 
+/* What two copies have in common, partition by partition. */
+static void table(const verify_t *books)
+{
+    const together_t *together = books->together;
+    verify_digest_t all = {0};
+    char name[16], note[64] = "";
+
+    (void)printf("  definitions %" PRIu64 "\n", books->digests[books->partitions].definitions);
+    verify_digest_head(stdout, together->follower ? "read up to" : "");
+    for (size_t p = 0; p <= books->partitions; p++) {
+        if (together->owner[p] == NULL)
+            continue;
+        (void)snprintf(name, sizeof name, "%zu", p);
+        if (together->follower)
+            (void)snprintf(note, sizeof note, "epoch %" PRIu64 " seq %" PRIu64,
+                           together->position[p].epoch, together->position[p].seq);
+        verify_digest_line(stdout, name, &books->digests[p], note);
+        verify_digest_add(&all, &books->digests[p]);
+    }
+    verify_digest_line(stdout, "all", &all, "");
+}
+
 static int report(const verify_t *books)
 {
     size_t owned = 0;
@@ -165,8 +225,15 @@ static int report(const verify_t *books)
         (void)printf("  %s\n", books->shown[i]);
     if (books->wrong > VERIFY_SHOWN)
         (void)printf("  ... and %" PRIu64 " more\n", books->wrong - VERIFY_SHOWN);
-    (void)printf("  partitions  %zu of %u, %" PRIu64 " log records, %" PRIu64 " messages\n", owned,
-                 (unsigned)books->partitions + 1, books->records, books->messages);
+    (void)printf("  partitions  %zu of %u, ", owned, (unsigned)books->partitions + 1);
+    if (books->together->follower)
+        (void)printf("their log is in Kafka, %" PRIu64 " messages", books->messages);
+    else
+        (void)printf("%" PRIu64 " log records, %" PRIu64 " messages", books->records,
+                     books->messages);
+    if (books->apart > 0)
+        (void)printf(", %" PRIu64 " pairs of copies of different moments", books->apart);
+    (void)putchar('\n');
     (void)printf("  accounts    %" PRIu64 ", of them %" PRIu64 " deleted\n", books->accounts,
                  books->deleted);
     (void)printf("  entries     %" PRIu64 "\n", books->entries);
@@ -179,5 +246,6 @@ static int report(const verify_t *books)
             (void)printf("  %-11s %" PRId64 "\n", entry_type_name((uint8_t)type),
                          books->by_type[type]);
     }
+    table(books);
     return books->wrong == 0 ? 0 : EXIT_BOOKS_WRONG;
 }

@@ -19,6 +19,8 @@ int tool_verify(int argc, char **argv);
 int tool_backup(int argc, char **argv);
 int tool_restore(int argc, char **argv);
 int tool_cluster(int argc, char **argv);
+int tool_migrate(int argc, char **argv);
+int tool_partition(int argc, char **argv);
 int tool_user(int argc, char **argv);
 int tool_version(int argc, char **argv);
 

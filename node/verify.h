@@ -3,7 +3,8 @@
  * Contract   verify_partition() recomputes a partition: its log, every account from its postings, every entry's place in
  *            a chain, counters and checkpoint, lots, keys, transfers on their way. verify_pairs(), verify_transit() and
  *            verify_whole() prove what crosses partitions, after all of them, as far as both ends are at hand. Nothing
- *            is written.
+ *            is written. A directory that follows a log in Kafka has no log of its own to prove; its copies of two
+ *            partitions may be of different moments: then what crosses them cannot be judged, and is counted as apart.
  * Threads    One.
  * Ownership  Borrowed from the caller but for scratch memory: one bit per id of the partition, the counters, the transfers
  *            on their way, and what reconcile.h says.
@@ -15,7 +16,7 @@
 #define FEALTY_VERIFY_H
 
 #include "actors/reconcile.h"
-#include "node/together.h"
+#include "node/verify_digest.h"
 
 #define VERIFY_SHOWN 10
 
@@ -63,6 +64,8 @@ typedef struct {
     uint64_t records, accounts, deleted, entries, keys, transfers, messages;
     points_t available, in_transit;
     points_t by_type[ENTRY__END]; /* sums of visible deltas */
+    verify_digest_t *digests;     /* owned; by partition */
+    uint64_t apart;               /* pairs whose copies are of different moments */
     uint64_t wrong;
     char shown[VERIFY_SHOWN][400];
 } verify_t;

@@ -3,7 +3,6 @@
 
 #include <inttypes.h>
 
-
 hash_t verify_row_hash(const row_write_t *row, buffer_t *scratch)
 {
     buffer_reset(scratch);

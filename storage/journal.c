@@ -48,6 +48,14 @@ void journal_put_position(uint16_t partition, const position_t *position, buffer
     buffer_free(&value);
 }
 
+void journal_drop_position(uint16_t partition, buffer_t *batch)
+{
+    uint8_t key[POSITION_KEY_BYTES];
+
+    position_key(key, partition);
+    batch_delete(batch, FAMILY_META, key, sizeof key);
+}
+
 errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t *position,
                                   bool *found, err_t *err)
 {

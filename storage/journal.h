@@ -133,6 +133,7 @@ void journal_destroy(journal_t **self_p);
 
 /* The stored position of a follower of a shared log: a row that is written in the same batch as the effects. */
 void journal_put_position(uint16_t partition, const position_t *position, buffer_t *batch);
+void journal_drop_position(uint16_t partition, buffer_t *batch);
 errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t *position,
                                   bool *found, err_t *err);
 

@@ -17,6 +17,7 @@
 #define LONGEST_TOPIC_SUFFIX  ".liveness"
 #define CLIENT_NAME_BYTES     128
 #define SETTINGS_LENGTH_LIMIT 16384
+#define SEPARATORS            ", \t\r\n"
 /* Levels of log lines, as syslog numbers them. */
 #define LEVEL_ERROR   3
 #define LEVEL_WARNING 4
@@ -91,6 +92,7 @@ static errcode_t set_own(rd_kafka_conf_t *conf, kafka_role_t role,
                          const journal_kafka_config_t *config, err_t *err);
 static errcode_t set_one(rd_kafka_conf_t *conf, const char *name, const char *value, err_t *err);
 static errcode_t set_operators(rd_kafka_conf_t *conf, const char *text, err_t *err);
+static bool starts_pair(const char *text);
 static errcode_t set_operators_one(rd_kafka_conf_t *conf, char *pair, int ordinal, err_t *err);
 static errcode_t check_prefix(const char *prefix, err_t *err);
 static void write_log(const rd_kafka_t *client, int level, const char *facility, const char *text);
@@ -225,23 +227,38 @@ static errcode_t set_one(rd_kafka_conf_t *conf, const char *name, const char *va
     return err_set(err, ERR_INVALID, "librdkafka does not take %s=%s: %s", name, value, reason);
 }
 
+/* KEY=VALUE, separated by commas or spaces. A value may hold commas, where no KEY= follows one. */
 static errcode_t set_operators(rd_kafka_conf_t *conf, const char *text, err_t *err)
 {
-    char *copy = NULL;
-    char *rest = NULL;
-    int ordinal = 0;
+    size_t length = strlen(text);
     errcode_t rc = ERR_NONE;
+    char *copy, *at;
 
-    if (strlen(text) > SETTINGS_LENGTH_LIMIT)
+    if (length > SETTINGS_LENGTH_LIMIT)
         return err_set(err, ERR_INVALID, "more than %d characters of Kafka settings",
                        SETTINGS_LENGTH_LIMIT);
-    copy = memory_alloc(strlen(text) + 1);
-    memcpy(copy, text, strlen(text) + 1);
-    for (char *pair = strtok_r(copy, ", \t\r\n", &rest); pair != NULL && rc == ERR_NONE;
-         pair = strtok_r(NULL, ", \t\r\n", &rest))
-        rc = set_operators_one(conf, pair, ++ordinal, err);
+    copy = memory_alloc(length + 1);
+    memcpy(copy, text, length + 1);
+    at = copy + strspn(copy, SEPARATORS);
+    for (int ordinal = 1; *at != '\0' && rc == ERR_NONE; ordinal++) {
+        char *end = at + strcspn(at, SEPARATORS);
+
+        while (*end == ',' && end[1] != '\0' && !starts_pair(end + 1))
+            end += 1 + strcspn(end + 1, SEPARATORS);
+        if (*end != '\0')
+            *end++ = '\0';
+        rc = set_operators_one(conf, at, ordinal, err);
+        at = end + strspn(end, SEPARATORS);
+    }
     free(copy);
     return rc;
+}
+
+static bool starts_pair(const char *text)
+{
+    size_t n = strcspn(text, SEPARATORS);
+
+    return n == 0 || memchr(text, '=', n) != NULL;
 }
 
 static errcode_t set_operators_one(rd_kafka_conf_t *conf, char *pair, int ordinal, err_t *err)

@@ -9,7 +9,7 @@ build="gcc make libc6-dev librdkafka-dev librocksdb-dev libczmq-dev libcivetweb-
 test="libcriterion-dev clang-14 libclang-rt-14-dev python3"
 check="clang-format-14 clang-tidy-14"
 bench="postgresql python3"
-kafka="maven openjdk-17-jre-headless"
+kafka="maven openjdk-17-jre-headless iproute2"
 
 command -v dpkg-query >/dev/null 2>&1 || exit 0
 

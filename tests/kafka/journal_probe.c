@@ -386,6 +386,35 @@ static void latency(probe_t *probe, const char *argument)
     free(took);
 }
 
+/* How long it takes from following a partition to its first record. */
+static void follows(probe_t *probe, const char *argument)
+{
+    int64_t worst = 0;
+
+    (void)argument;
+    prepare(probe);
+    for (uint16_t i = 0; i <= PARTITIONS; i++) {
+        (void)append(probe, i, BODY_BYTES);
+        (void)pump_until(probe, &probe->tracks[i].reported, 1);
+    }
+    for (int round = 0; round < 10; round++)
+        for (uint16_t i = 0; i <= PARTITIONS; i++) {
+            int64_t began = now_us();
+
+            restart_track(&probe->tracks[i], 1);
+            follow(probe, i, 0);
+            if (!pump_until(probe, &probe->tracks[i].read, 1))
+                expect(false, "partition %u is read", i);
+            if (round == 0)
+                printf("      partition %u, first time: %.1f ms\n", i,
+                       (double)(now_us() - began) / 1e3);
+            else if (now_us() - began > worst)
+                worst = now_us() - began;
+        }
+    printf("      followed again: at most %.1f ms\n", (double)worst / 1e3);
+    expect(worst < 1000000, "to follow again takes less than a second");
+}
+
 static double processor_seconds(void)
 {
     struct rusage usage;
@@ -655,9 +684,9 @@ static const struct {
     const char *name;
     void (*run)(probe_t *probe, const char *argument);
 } scenarios[] = {
-    {"check", check},     {"order", order}, {"channels", channels}, {"pipeline", pipeline},
-    {"latency", latency}, {"idle", idle},   {"fatal", fatal},       {"beyond", beyond},
-    {"load", load},       {"watch", watch}, {"flood", flood},
+    {"check", check},     {"order", order},     {"channels", channels}, {"pipeline", pipeline},
+    {"latency", latency}, {"follows", follows}, {"idle", idle},         {"fatal", fatal},
+    {"beyond", beyond},   {"load", load},       {"watch", watch},       {"flood", flood},
 };
 
 int main(int argc, char **argv)

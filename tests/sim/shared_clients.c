@@ -433,7 +433,8 @@ void life_ask_again(life_t *self)
 bool life_all_known(const life_t *self)
 {
     for (unsigned i = 0; i < self->job_count; i++)
-        if (!self->jobs[i].final || self->jobs[i].open > 0)
+        if ((!self->jobs[i].final || self->jobs[i].open > 0) &&
+            !life_given_up(self, self->jobs[i].partition))
             return false;
     return true;
 }

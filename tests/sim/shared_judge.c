@@ -7,6 +7,7 @@
 
 #include "actors/message.h"
 #include "actors/section.h"
+#include "protocol/log.h"
 #include "tests/sim/proof.h"
 
 #include <inttypes.h>
@@ -95,6 +96,8 @@ static void replay(judge_t *self, store_t *books, uint16_t partition, size_t cou
                       partition, entry->offset, record_reason_name(reason));
             return;
         }
+        if (verdict == VERDICT_HALT)
+            return;
         if (verdict != VERDICT_ACCEPT)
             continue;
         told->position.offset = entry->offset;
@@ -104,6 +107,26 @@ static void replay(judge_t *self, store_t *books, uint16_t partition, size_t cou
         if (header.kind == RECORD_DECISIONS)
             take_effects(self, books, partition, body, header.body_bytes);
     }
+}
+
+bool life_log_is_broken(life_t *life)
+{
+    log_shared_t *log = shared_log(life->world);
+    position_t position = {.epoch = 0};
+
+    for (size_t i = 0; i < log_shared_count(log, life->cut.partition); i++) {
+        const log_entry_t *entry = log_shared_entry(log, life->cut.partition, i);
+        record_header_t header;
+        record_reason_t reason;
+        const uint8_t *body;
+        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
+        if (verdict == VERDICT_ACCEPT)
+            verdict = record_judge(&position, &header, entry->bytes, entry->n, entry->log_time_us,
+                                   &reason);
+        if (verdict == VERDICT_HALT)
+            return true;
+    }
+    return false;
 }
 
 static void make_books(judge_t *self)
@@ -172,6 +195,8 @@ static void compare_replicas(judge_t *self)
     for (uint16_t p = 0; p <= life->partitions && !life->failed; p++) {
         uint64_t digest = digest_of(self->books, p);
         unsigned copies = 0;
+        if (life_given_up(life, p))
+            continue;
         for (size_t node = 0; node < shared_nodes(life->world) && !life->failed; node++) {
             replica_state_t state = shared_state(life->world, node, p);
             if (state == REPLICA_CLOSED)
@@ -401,6 +426,28 @@ static void forget_before_cut(const judge_t *self, const member_t *member, histo
     store_destroy(&books);
 }
 
+static int by_call(const void *a, const void *b)
+{
+    uint64_t x = ((const linear_op_t *)a)->called, y = ((const linear_op_t *)b)->called;
+    return x < y ? -1 : x > y;
+}
+
+static void print_history(const history_t *self, unsigned member, const char *why)
+{
+    static const char *const kinds[] = {"enrol", "change",  "detour", "status",
+                                        "read",  "nothing", "short",  "refused"};
+
+    fprintf(stderr, "history of member %u: %s\n", member, why);
+    qsort(self->ops, self->count, sizeof *self->ops, by_call);
+    for (size_t i = 0; i < self->count; i++) {
+        const linear_op_t *op = &self->ops[i];
+        fprintf(stderr, "  %6" PRIu64 " %6" PRId64 " %-8s %+6" PRId64 " -> %s%" PRId64 " %s\n",
+                op->called, op->answered == LINEAR_NEVER ? -1 : (int64_t)op->answered,
+                kinds[op->kind], op->delta, op->after_known ? "" : "? ", op->after,
+                op->name != NULL ? op->name : "");
+    }
+}
+
 static void check_member(const judge_t *self, unsigned number)
 {
     life_t *life = self->life;
@@ -431,6 +478,8 @@ static void check_member(const judge_t *self, unsigned number)
     if (verdict == LINEAR_FAILS)
         life_fail(life, "member %u: %s", number, why);
     life->report->undecided += verdict == LINEAR_UNDECIDED;
+    if (verdict != LINEAR_HOLDS && log_enabled(LOG_DEBUG))
+        print_history(&history, number, why);
     free(history.ops);
 }
 

@@ -68,6 +68,8 @@ typedef struct {
     uint16_t partition;
     size_t kept; /* entries */
     uint64_t tick;
+    bool
+        broken; /* what landed afterwards refers to what is lost: every reader halts there, until an operator's word */
 } cut_t;
 
 typedef struct {
@@ -115,5 +117,12 @@ void life_session(life_t *self, unsigned member);
 
 /* shared_judge.c */
 void life_judge(life_t *self);
+/* Does the log of the cut partition halt everybody who reads it from its beginning? */
+bool life_log_is_broken(life_t *self);
+/* Nothing is expected of a partition whose log is broken. */
+static inline bool life_given_up(const life_t *self, uint16_t partition)
+{
+    return self->cut.broken && partition == self->cut.partition;
+}
 
 #endif

@@ -501,6 +501,8 @@ static const char *unrest(const life_t *life)
         return "some commands never came to an answer";
     for (uint16_t p = 0; p <= life->partitions; p++) {
         size_t owner = shared_owner(life->world, p);
+        if (life_given_up(life, p))
+            continue;
         snprintf(text, sizeof text, "partition %u has no owner", p);
         if (owner == SIZE_MAX || shared_state(life->world, owner, p) != REPLICA_OWNER)
             return text;
@@ -537,6 +539,8 @@ static void come_to_rest(run_t *self)
         life_ask_again(life);
         watch_halts(self);
         rebuild_halted(self);
+        if (life->cut.cut && !life->cut.broken)
+            life->cut.broken = life_log_is_broken(life);
     }
 }
 
@@ -547,7 +551,7 @@ static void look_at_all(run_t *self)
 
     for (unsigned i = 0; i < life->member_count && !life->failed; i++) {
         int64_t until_us = shared_now_us(life->world) + LOOK_US;
-        bool known = false;
+        bool known = life_given_up(life, life->members[i].partition);
         while (!known && !life->failed) {
             size_t at = life->question_count;
             life_look(life, i);

@@ -7,27 +7,13 @@
 #include "actors/shard.h"
 #include "cluster/keys.h"
 #include "cluster/router_setup.h"
+#include "tests/threads/nodes.h"
 
-#include <arpa/inet.h>
-#include <poll.h>
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#define NODES       3
-#define PARTITIONS  16
-#define PATIENCE_US INT64_C(20000000)
-
-#define CHECK(condition)                                                    \
-    do {                                                                    \
-        if (!(condition)) {                                                 \
-            fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-            exit(1);                                                        \
-        }                                                                   \
-    } while (0)
+#define NODES      3
+#define PARTITIONS 16
 
 /* --- stand-in for a shard -------------------------------------------------------------------------- */
 
@@ -169,54 +155,6 @@ static char addresses[NODES][64];
 static char peers[256];
 static char keys_root[128];
 static bool with_keys;
-
-static int64_t boot_now(void)
-{
-    return clock_boot_us(clock_system());
-}
-
-static int64_t wall_now(void)
-{
-    return clock_wall_us(clock_system());
-}
-
-static void rest(void)
-{
-    (void)poll(NULL, 0, 2);
-}
-
-#define EVENTUALLY(condition)                                                          \
-    do {                                                                               \
-        int64_t until_us = boot_now() + PATIENCE_US;                                   \
-        while (!(condition)) {                                                         \
-            if (boot_now() >= until_us) {                                              \
-                fprintf(stderr, "%s:%d: never: %s\n", __FILE__, __LINE__, #condition); \
-                exit(1);                                                               \
-            }                                                                          \
-            rest();                                                                    \
-        }                                                                              \
-    } while (0)
-
-/* A port that is free now, below those that the system gives to outgoing connections: a dealer that dials a port where
- * nobody listens yet may otherwise be given that very port, and reach itself. */
-static int free_port(void)
-{
-    for (;;) {
-        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        uint16_t number;
-        int probe = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool is_free;
-
-        CHECK(probe >= 0);
-        random_fill(random_system(), &number, sizeof number);
-        number = (uint16_t)(10000 + number % 20000);
-        at.sin_port = htons(number);
-        is_free = bind(probe, (struct sockaddr *)&at, sizeof at) == 0;
-        (void)close(probe);
-        if (is_free)
-            return number;
-    }
-}
 
 static int compare_addresses(const void *a, const void *b)
 {

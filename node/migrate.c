@@ -1,0 +1,312 @@
+/* migrate.c - first a look at the whole log, then partition after partition */
+#include "node/migrate_lane.h"
+
+#include <stdlib.h>
+
+#define KEEP_EVERY_US INT64_C(1000000)
+#define LOOK_US       INT64_C(60000000)
+#define COUNT_SHOW    100000
+
+#define FOUNDED                                                                                    \
+    "a node was started on these topics (%s.control is not empty): a migration needs topics that " \
+    "no node has used yet, say another --kafka-prefix; if it was started before the migration "    \
+    "ended, stop it and begin anew"
+
+static errcode_t stopped(const migrate_config_t *config, err_t *err)
+{
+    if (!config->stop(config->state))
+        return ERR_NONE;
+    return err_set(err, ERR_UNREACHABLE, "stopped; the same command goes on from here");
+}
+
+/* ---- counting ---- */
+
+static errcode_t count_partition(const migrate_config_t *config, uint16_t partition,
+                                 buffer_t *scratch, const migrate_total_t *before, err_t *err)
+{
+    migrate_total_t *whole = &config->plan->parts[partition].whole;
+    migrate_rows_t rows;
+    row_write_t row;
+    bool found = true;
+    errcode_t rc = ERR_NONE;
+
+    *whole = (migrate_total_t){0};
+    migrate_rows_open(&rows, config->source, partition, config->plan->histories, true);
+    while (rc == ERR_NONE) {
+        rc = migrate_rows_next(&rows, &row, &found, err);
+        if (rc != ERR_NONE || !found)
+            break;
+        hash_t hash = verify_row_hash(&row, scratch);
+        whole->rows++;
+        whole->bytes += row.key_bytes + row.value_bytes;
+        verify_sum_add(&whole->sum, &hash);
+        verify_digest_row(&whole->digest, &row, &hash, partition == config->source->partitions);
+        if (whole->rows % COUNT_SHOW == 0) {
+            config->show(config->state, before->rows + whole->rows, before->bytes + whole->bytes);
+            rc = stopped(config, err);
+        }
+    }
+    migrate_rows_close(&rows);
+    return rc;
+}
+
+errcode_t migrate_count(const migrate_config_t *config, err_t *err)
+{
+    migrate_total_t before = {0};
+    buffer_t scratch;
+    errcode_t rc = ERR_NONE;
+
+    buffer_init(&scratch, BATCH_VALUE_BYTES_MAX + 1024);
+    for (size_t p = 0; rc == ERR_NONE && p <= config->source->partitions; p++) {
+        rc = count_partition(config, (uint16_t)p, &scratch, &before, err);
+        before.rows += config->plan->parts[p].whole.rows;
+        before.bytes += config->plan->parts[p].whole.bytes;
+    }
+    buffer_free(&scratch);
+    return rc;
+}
+
+/* ---- looking at the log before anything is written ---- */
+
+/* Partitions whose first record is awaited, or their end. */
+typedef struct {
+    const migrate_config_t *config;
+    bool awaited[BIRTH_PARTITIONS_MAX + 1];
+    size_t count;
+} look_t;
+
+static void seen(look_t *self, size_t partition)
+{
+    self->awaited[partition] = false;
+    self->count--;
+    journal_unfollow(self->config->journal, (uint16_t)partition);
+}
+
+static errcode_t await(look_t *self, size_t partition, uint64_t offset, err_t *err)
+{
+    self->awaited[partition] = true;
+    self->count++;
+    return journal_follow(self->config->journal, (uint16_t)partition, offset, err);
+}
+
+/* Of a partition of which nothing is confirmed: empty, or begun by an earlier run of this very migration. */
+static errcode_t look_at_first(look_t *self, const journal_record_t *record, err_t *err)
+{
+    const migrate_plan_t *plan = self->config->plan;
+    record_header_t header;
+    record_reason_t reason;
+    const uint8_t *body;
+
+    if (record->bytes == NULL)
+        return err_set(err, record->lost ? ERR_STATE : ERR_UNREACHABLE,
+                       record->lost ? "partition %u of the log does not reach back to its "
+                                      "beginning: a migration needs new topics, say another "
+                                      "--kafka-prefix (%.80s)"
+                                    : "partition %u of the log cannot be read: %.80s",
+                       record->partition, record->why != NULL ? record->why : "");
+    if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_ACCEPT)
+        return lane_foreign(record->partition, record->offset, record_reason_name(reason), err);
+    if (!hash_equal(&header.history, &plan->histories[record->partition]))
+        return lane_foreign(record->partition, record->offset, "it has another history", err);
+    seen(self, record->partition);
+    return ERR_NONE;
+}
+
+/* Of a partition that is finished: its RELEASE must stand where it stood. */
+static errcode_t look_at_last(look_t *self, const journal_record_t *record, err_t *err)
+{
+    const migrate_part_t *part = &self->config->plan->parts[record->partition];
+
+    if (record->bytes == NULL && !record->lost)
+        return err_set(err, ERR_UNREACHABLE, "partition %u of the log cannot be read: %.80s",
+                       record->partition, record->why != NULL ? record->why : "");
+    if (record->bytes == NULL || !lane_same_record(&part->at, record))
+        return err_set(err, ERR_STATE,
+                       "the migration was complete, but partition %u of the log does not hold it "
+                       "any more: these are not the topics that it was written to",
+                       record->partition);
+    seen(self, record->partition);
+    return ERR_NONE;
+}
+
+static errcode_t look(look_t *self,
+                      errcode_t (*each)(look_t *self, const journal_record_t *record, err_t *err),
+                      err_t *err)
+{
+    const migrate_config_t *config = self->config;
+    int64_t until_us = clock_boot_us(config->clock) + LOOK_US;
+    errcode_t rc = ERR_NONE;
+    bool founded = false;
+
+    while (rc == ERR_NONE && self->count > 0) {
+        journal_record_t record;
+
+        while (rc == ERR_NONE && journal_next(config->journal, &record)) {
+            if (record.partition == JOURNAL_CONTROL)
+                founded = true;
+            else if (record.partition <= config->source->partitions &&
+                     self->awaited[record.partition])
+                rc = each(self, &record, err);
+        }
+        if (founded && each == look_at_first)
+            return err_set(err, ERR_STATE, FOUNDED, config->plan->prefix);
+        if (rc == ERR_NONE)
+            rc = journal_commit(config->journal, NULL, err);
+        for (size_t p = 0; each == look_at_first && p <= config->source->partitions; p++)
+            if (self->awaited[p] && journal_behind(config->journal, (uint16_t)p) == 0)
+                seen(self, p);
+        if (rc == ERR_NONE)
+            rc = stopped(config, err);
+        if (rc == ERR_NONE && self->count > 0 && clock_boot_us(config->clock) > until_us)
+            rc = err_set(err, ERR_UNREACHABLE, "%zu partitions of the log could not be read",
+                         self->count);
+        if (rc == ERR_NONE && self->count > 0)
+            config->wait(config->state);
+    }
+    return rc;
+}
+
+static errcode_t look_at_control(const migrate_config_t *config, err_t *err)
+{
+    int64_t until_us = clock_boot_us(config->clock) + LOOK_US;
+    journal_record_t record;
+    errcode_t rc = journal_follow(config->journal, JOURNAL_CONTROL, 0, err);
+
+    while (rc == ERR_NONE) {
+        while (journal_next(config->journal, &record)) {
+            if (record.bytes == NULL && !record.lost)
+                return err_set(err, ERR_UNREACHABLE, "the control channel cannot be read: %.80s",
+                               record.why != NULL ? record.why : "");
+            if (record.partition == JOURNAL_CONTROL)
+                return err_set(err, ERR_STATE, FOUNDED, config->plan->prefix);
+        }
+        rc = journal_commit(config->journal, NULL, err);
+        if (rc == ERR_NONE && journal_behind(config->journal, JOURNAL_CONTROL) == 0)
+            return ERR_NONE; /* and it stays followed */
+        if (rc == ERR_NONE)
+            rc = stopped(config, err);
+        if (rc == ERR_NONE && clock_boot_us(config->clock) > until_us)
+            rc = err_set(err, ERR_UNREACHABLE, "the control channel could not be read");
+        if (rc == ERR_NONE)
+            config->wait(config->state);
+    }
+    return rc;
+}
+
+static errcode_t look_for_others(const migrate_config_t *config, err_t *err)
+{
+    look_t *self = memory_zalloc(sizeof *self);
+    errcode_t rc = look_at_control(config, err);
+
+    self->config = config;
+    for (size_t p = 0; rc == ERR_NONE && p <= config->source->partitions; p++)
+        if (!config->plan->parts[p].begun)
+            rc = await(self, p, 0, err);
+    if (rc == ERR_NONE)
+        rc = look(self, look_at_first, err);
+    free(self);
+    return rc;
+}
+
+errcode_t migrate_confirm(const migrate_config_t *config, err_t *err)
+{
+    look_t *self = memory_zalloc(sizeof *self);
+    errcode_t rc = ERR_NONE;
+
+    self->config = config;
+    for (size_t p = 0; rc == ERR_NONE && p <= config->source->partitions; p++)
+        rc = await(self, p, config->plan->parts[p].at.offset, err);
+    if (rc == ERR_NONE)
+        rc = look(self, look_at_last, err);
+    free(self);
+    return rc;
+}
+
+/* ---- copying ---- */
+
+/* The control channel again, when reading it broke off. It stays followed until the end: a node that starts meanwhile
+ * writes there first. */
+static errcode_t on_control(const migrate_config_t *config, const journal_record_t *record,
+                            err_t *err)
+{
+    if (record->bytes != NULL)
+        return err_set(err, ERR_STATE, FOUNDED, config->plan->prefix);
+    if (record->lost)
+        return err_set(err, ERR_STATE, "the control channel was cut while the migration ran");
+    return journal_follow(config->journal, JOURNAL_CONTROL, 0, err);
+}
+
+static errcode_t take_news(const migrate_config_t *config, lane_t *lane, bool *heard, err_t *err)
+{
+    journal_record_t record;
+    journal_report_t report;
+    errcode_t rc = ERR_NONE;
+
+    *heard = false;
+    while (rc == ERR_NONE && journal_next(config->journal, &record)) {
+        *heard = *heard || record.bytes != NULL;
+        if (record.partition == JOURNAL_CONTROL)
+            rc = on_control(config, &record, err);
+        else if (record.partition == lane->number)
+            rc = lane_on_record(lane, &record, err);
+    }
+    while (rc == ERR_NONE && journal_report(config->journal, &report)) {
+        *heard = true;
+        if (report.partition == lane->number)
+            rc = lane_on_report(lane, &report, err);
+    }
+    return rc == ERR_NONE ? journal_commit(config->journal, NULL, err) : rc;
+}
+
+static errcode_t run_lane(const migrate_config_t *config, lane_t *lane, int64_t *keep_at_us,
+                          const migrate_total_t *before, err_t *err)
+{
+    errcode_t rc = ERR_NONE;
+    bool heard;
+
+    while (rc == ERR_NONE && lane->stage != LANE_DONE) {
+        rc = take_news(config, lane, &heard, err);
+        if (rc == ERR_NONE)
+            rc = lane_write(lane, err);
+        if (rc != ERR_NONE)
+            break;
+        config->show(config->state, before->rows + lane->taken.rows,
+                     before->bytes + lane->taken.bytes);
+        if (lane->stage == LANE_DONE || clock_boot_us(config->clock) >= *keep_at_us) {
+            rc = config->keep(config->state, err);
+            *keep_at_us = clock_boot_us(config->clock) + KEEP_EVERY_US;
+        }
+        if (rc == ERR_NONE)
+            rc = stopped(config, err);
+        if (rc == ERR_NONE && !heard && lane->stage != LANE_DONE)
+            config->wait(config->state);
+    }
+    return rc;
+}
+
+errcode_t migrate_run(const migrate_config_t *config, err_t *err)
+{
+    migrate_plan_t *plan = config->plan;
+    migrate_total_t before = {0};
+    lane_t *lane = memory_alloc(sizeof *lane);
+    int64_t keep_at_us = 0;
+    hash_t incarnation;
+    errcode_t rc = look_for_others(config, err);
+
+    random_fill(config->random, &incarnation, sizeof incarnation);
+    for (size_t p = 0; rc == ERR_NONE && p <= plan->partitions; p++) {
+        if (!plan->parts[p].done) {
+            lane_open(lane, config, (uint16_t)p, &incarnation);
+            rc = run_lane(config, lane, &keep_at_us, &before, err);
+            lane_close(lane);
+        }
+        before.rows += plan->parts[p].copied.rows;
+        before.bytes += plan->parts[p].copied.bytes;
+    }
+    if (rc == ERR_NONE) {
+        plan->ended_us = clock_wall_us(config->clock);
+        rc = config->keep(config->state, err);
+    }
+    free(lane);
+    return rc;
+}
