@@ -36,7 +36,7 @@ typedef struct {
 /* Each with its reason in docs/kafka.md. */
 static const setting_t settings[] = {
     {"socket.nagle.disable", "true", P | C | T},
-    {"socket.timeout.ms", "3000", P | C | T},
+    {"socket.timeout.ms", "4000", P | C | T},
     {"socket.connection.setup.timeout.ms", "3000", P | C | T},
     {"api.version.request.timeout.ms", "3000", P | C | T},
     {"reconnect.backoff.ms", "50", P | C | T},
@@ -48,7 +48,7 @@ static const setting_t settings[] = {
     {"acks", "all", P},
     {"linger.ms", "0", P},
     {"message.timeout.ms", "10000", P},
-    {"request.timeout.ms", "2500", P},
+    {"request.timeout.ms", "10000", P},
     {"retry.backoff.ms", "50", P},
     {"message.max.bytes", "1000000", P},
     {"queue.buffering.max.messages", "65536", P},

@@ -85,6 +85,18 @@ class Nodes:
             client.close()
 
 
+def create_program(client, name="Points"):
+    """In force in every partition when this returns."""
+    def made():
+        answer = client.post(harness.API + "/loyaltyPrograms/?wait=all", {
+            "name": name, "start_date": "2020-01-01T00:00:00Z", "end_date": "2099-01-01T00:00:00Z"},
+            headers={"Idempotency-Key": "program " + name})
+        if answer.status not in (201, 409, 503, 504):
+            raise AssertionError("program: %r" % answer)
+        return answer.json["id"] if answer.status == 201 else None
+    return harness.wait_until(made, 60, "a program in every partition")
+
+
 def partition_of(account, partitions=16):
     """Where an account lies: its id says it."""
     return (account >> 37) * partitions // 65536

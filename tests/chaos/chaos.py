@@ -34,7 +34,7 @@ import report  # noqa: E402
 from clients import Clients, Person  # noqa: E402
 from harness import ROOT  # noqa: E402
 from history import History  # noqa: E402
-from kafka_nodes import Nodes, partition_of  # noqa: E402
+from kafka_nodes import Nodes, create_program, partition_of  # noqa: E402
 
 NODES = 3
 PEOPLE = 240
@@ -95,7 +95,7 @@ class Run:
 
     def open_accounts(self):
         first = self.nodes.nodes[0].client()
-        program = harness.create_program(first)
+        program = create_program(first)
         people = []
         for number in range(PEOPLE):
             who = harness.customer(number)

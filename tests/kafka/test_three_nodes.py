@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from harness import API, customer, wait_until  # noqa: E402
 from kafka_bed import Bed, load_tests  # noqa: E402,F401
-from kafka_nodes import Nodes, partition_of  # noqa: E402
+from kafka_nodes import Nodes, create_program, partition_of  # noqa: E402
 
 PARTITIONS = 16
 PEOPLE = 36
@@ -45,7 +45,7 @@ class Three(unittest.TestCase):
         cls.addClassCleanup(cls.cluster.end)
         cls.nodes = cls.cluster.start().nodes
         cls.token = cls.nodes[0].client().token
-        cls.program = harness.create_program(cls.at(0))
+        cls.program = create_program(cls.at(0))
         cls.people = [customer(place) for place in range(PEOPLE)]
         cls.accounts = [harness.create_account(cls.at(0), cls.program, who, points_balance=OPENING) for who in cls.people]
         cls.expected = {account: OPENING for account in cls.accounts}

@@ -1,6 +1,6 @@
 /* test_membership.c - who belongs to a cluster: joins, restarts, replacements, what others write, what is shown */
-#include "membership_world.h"
 #include "protocol/json.h"
+#include "tests/unit/membership_world.h"
 
 /* --- joining ------------------------------------------------------------------------------------- */
 

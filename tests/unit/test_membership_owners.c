@@ -1,5 +1,5 @@
 /* test_membership_owners.c - who should own what: take-over, planned moves, stops, an operator's words, storms */
-#include "membership_world.h"
+#include "tests/unit/membership_world.h"
 
 /* --- take-over ----------------------------------------------------------------------------------- */
 
