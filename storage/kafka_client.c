@@ -105,7 +105,14 @@ int64_t kafka_now_us(void)
 void kafka_heard(kafka_figures_t *figures, int64_t now_us)
 {
     atomic_store(&figures->heard_at_us, now_us);
-    atomic_store(&figures->all_down, false);
+    if (atomic_exchange(&figures->all_down, false))
+        log_info("kafka: a broker answers again");
+}
+
+void kafka_all_down(kafka_figures_t *figures)
+{
+    if (!atomic_exchange(&figures->all_down, true))
+        log_warn("kafka: no broker can be reached");
 }
 
 void kafka_topic_name(char out[KAFKA_TOPIC_NAME_BYTES], const char *prefix, kafka_topic_t topic)

@@ -34,6 +34,7 @@ typedef struct {
 
 int64_t kafka_now_us(void);
 void kafka_heard(kafka_figures_t *figures, int64_t now_us);
+void kafka_all_down(kafka_figures_t *figures);
 
 static inline kafka_topic_t kafka_topic_of(uint16_t number)
 {

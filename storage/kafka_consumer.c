@@ -499,7 +499,7 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *sta
     kafka_consumer_t *self = state;
 
     (void)client;
+    (void)reason; /* librdkafka has logged it */
     if (code == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-        atomic_store(&self->figures->all_down, true);
-    log_info("kafka: consumer: %s", reason);
+        kafka_all_down(self->figures);
 }

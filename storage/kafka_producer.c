@@ -53,7 +53,7 @@ static errcode_t open_client(kafka_producer_t *self, err_t *err);
 static void close_client(kafka_producer_t *self);
 static void give_up(kafka_producer_t *self, int64_t now_us);
 static bool ready(kafka_producer_t *self, int64_t now_us);
-static void take_event(kafka_producer_t *self, rd_kafka_event_t *event, int64_t now_us);
+static void take_event(kafka_producer_t *self, rd_kafka_event_t *event);
 static void answer(kafka_producer_t *self, const rd_kafka_message_t *message,
                    journal_report_t *out);
 static void say_undelivered(kafka_producer_t *self, const append_t *append,
@@ -162,7 +162,7 @@ bool kafka_producer_report(kafka_producer_t *self, journal_report_t *out)
             return false;
         event = rd_kafka_queue_poll(self->queue, 0);
         if (event != NULL)
-            take_event(self, event, now_us);
+            take_event(self, event);
         else if (self->broken)
             give_up(self, now_us); /* what it did report has been taken */
         else
@@ -266,7 +266,7 @@ static bool ready(kafka_producer_t *self, int64_t now_us)
     return false;
 }
 
-static void take_event(kafka_producer_t *self, rd_kafka_event_t *event, int64_t now_us)
+static void take_event(kafka_producer_t *self, rd_kafka_event_t *event)
 {
     switch (rd_kafka_event_type(event)) {
     case RD_KAFKA_EVENT_DR: self->event = event; return;
@@ -274,10 +274,8 @@ static void take_event(kafka_producer_t *self, rd_kafka_event_t *event, int64_t 
         if (rd_kafka_event_error_is_fatal(event))
             self->broken = true;
         else if (rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
-            atomic_store(&self->figures->all_down, true);
-        if (now_us - self->said_at_us >= UNDELIVERED_SAY_US)
-            log_warn("kafka: producer: %s", rd_kafka_event_error_string(event));
-        break;
+            kafka_all_down(self->figures);
+        break; /* librdkafka has logged it */
     default: break;
     }
     rd_kafka_event_destroy(event);

@@ -176,14 +176,17 @@ static void name_account(life_t *self, command_t *command, const member_t *membe
     command->program = self->program;
 }
 
-static command_t make_transfer(life_t *self, points_t n, unsigned other)
+static command_t make_transfer(life_t *self, points_t n, unsigned other, bool *lonely)
 {
     command_t command = ask_transfer(0, 0, n);
 
-    if (self->members[other].account != 0 && !chosen(self, 3))
-        command.to_account = self->members[other].account + (chosen(self, 9) ? 100000 : 0);
-    else
+    *lonely = self->members[other].account == 0;
+    if (!*lonely && !chosen(self, 3)) {
+        *lonely = chosen(self, 12);
+        command.to_account = self->members[other].account + (*lonely ? 100000 : 0);
+    } else {
         command.to_customer = self->members[other].customer;
+    }
     return command;
 }
 
@@ -195,7 +198,7 @@ void life_something(life_t *self)
     uint64_t what = dice_below(&self->dice, 100);
     command_t command;
     char amount[32];
-    bool keyed = true;
+    bool keyed = true, lonely = false;
 
     if (what < 2) {
         life_enrol(self);
@@ -224,13 +227,14 @@ void life_something(life_t *self)
     } else {
         if (!self->transfers || i == k)
             return;
-        command = make_transfer(self, n, k);
+        command = make_transfer(self, n, k, &lonely);
     }
     name_account(self, &command, &self->members[i]);
     job_t *job = send_job(self, command, i, keyed);
     if (job == NULL)
         return;
     job->other = k;
+    job->lonely = lonely;
     attempt(self, job);
     if (keyed && chosen(self, TWICE_ODDS))
         attempt(self, job);

@@ -281,8 +281,20 @@ static void add_unknown(history_t *self, const job_t *job, linear_op_t op)
     add_op(self, op);
 }
 
-static void add_refusal(history_t *self, const life_t *life, const job_t *job,
-                        const result_t *result, linear_op_t op)
+/* That a receiver is not there is not kept under the key: each attempt went its own way, some of them unheard. */
+static void add_detours(history_t *self, const life_t *life, const job_t *job)
+{
+    unsigned times = job->answer.size > 0 && job->http < 300 ? job->attempts - 1 : job->attempts;
+
+    for (unsigned i = 0; i < times && job->lonely; i++)
+        add_op(self, (linear_op_t){.kind = LINEAR_DETOUR,
+                                   .called = job->called,
+                                   .answered = life->tick + 1,
+                                   .delta = job->command.points,
+                                   .name = job->key});
+}
+
+static void add_refusal(history_t *self, const job_t *job, const result_t *result, linear_op_t op)
 {
     if (code_is(result, ERR_NO_POINTS)) {
         op.kind = LINEAR_SHORT;
@@ -290,14 +302,10 @@ static void add_refusal(history_t *self, const life_t *life, const job_t *job,
         op.after_known = true;
         op.least = result->required;
     } else if (job->command.kind == COMMAND_TRANSFER) {
+        if (job->lonely)
+            return; /* see add_detours */
         op.kind = LINEAR_DETOUR;
         op.delta = job->command.points;
-        /* Not kept under the key: each attempt went its own way, some of them unheard. */
-        if (job->http == 404) {
-            op.answered = life->tick + 1;
-            for (unsigned i = 1; i < job->attempts; i++)
-                add_op(self, op);
-        }
     } else if (code_is(result, ERR_ACCOUNT_STATUS)) {
         op.kind = LINEAR_REFUSED;
     } else {
@@ -318,6 +326,8 @@ static void add_job(history_t *self, const life_t *life, const job_t *job)
 
     if (job->nothing || job->command.kind == COMMAND_DEFINE)
         return;
+    if (job->command.kind == COMMAND_TRANSFER)
+        add_detours(self, life, job);
     if (job->unknown) {
         op.called = job->called;
         add_unknown(self, job, op);
@@ -332,7 +342,7 @@ static void add_job(history_t *self, const life_t *life, const job_t *job)
     errcode_t rc = result_decode(&result, job->answer.bytes, job->answer.size, NULL);
     INVARIANT(rc == ERR_NONE);
     if (result.status >= 300) {
-        add_refusal(self, life, job, &result, op);
+        add_refusal(self, job, &result, op);
         return;
     }
     op.after = result.balance_after;
@@ -448,6 +458,45 @@ static void print_history(const history_t *self, unsigned member, const char *wh
     }
 }
 
+/* Every entry of a partition's log, what became of it, and the commands in it. */
+static void print_log(life_t *life, uint16_t partition)
+{
+    log_shared_t *log = shared_log(life->world);
+    position_t position = {.epoch = 0};
+
+    for (size_t i = 0; i < log_shared_count(log, partition); i++) {
+        const log_entry_t *entry = log_shared_entry(log, partition, i);
+        record_header_t header = {.kind = 0};
+        record_reason_t reason = REASON_NONE;
+        const uint8_t *body = NULL;
+        size_t at = 0;
+        bool corrupt = false;
+        section_t section;
+        command_t command;
+        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
+        if (verdict == VERDICT_ACCEPT)
+            verdict = record_judge(&position, &header, entry->bytes, entry->n, entry->log_time_us,
+                                   &reason);
+        fprintf(stderr,
+                "%5" PRIu64 " %.6f kind %u epoch %" PRIu64 " seq %" PRIu64 " by %02x%02x %s%s:",
+                entry->offset, (double)(entry->landed_us - SHARED_START_US) / 1e6, header.kind,
+                header.epoch, header.seq, header.incarnation.bytes[0], header.incarnation.bytes[1],
+                record_reason_name(reason), entry->delivered ? "" : ", not confirmed");
+        while (body != NULL && section_next(body, header.body_bytes, &at, &section, &corrupt)) {
+            if (section.command_bytes == 0 ||
+                command_decode(&command, section.command, section.command_bytes, NULL) != ERR_NONE)
+                continue;
+            if (command.kind >= COMMAND_MESSAGE)
+                fprintf(stderr, " %s %" PRIu64 " %s %u",
+                        command.kind == COMMAND_ACK ? "ack" : "message", command.entry,
+                        command.kind == COMMAND_ACK ? "of" : "from", command.id);
+            else
+                fprintf(stderr, " %u %.*s", command.kind, (int)command.key.n, command.key.bytes);
+        }
+        fprintf(stderr, "\n");
+    }
+}
+
 static void check_member(const judge_t *self, unsigned number)
 {
     life_t *life = self->life;
@@ -480,6 +529,8 @@ static void check_member(const judge_t *self, unsigned number)
     life->report->undecided += verdict == LINEAR_UNDECIDED;
     if (verdict != LINEAR_HOLDS && log_enabled(LOG_DEBUG))
         print_history(&history, number, why);
+    if (verdict == LINEAR_FAILS && log_enabled(LOG_DEBUG))
+        print_log(life, member->partition);
     free(history.ops);
 }
 
