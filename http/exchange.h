@@ -71,6 +71,7 @@ struct exchange {
     const json_t *body;     /* NULL when there is none */
     text_t raw_body;
     int64_t deadline_us; /* wall clock */
+    read_level_t level;  /* of reads: `?consistency=` */
     arena_t *arena;
     /* the answer */
     int status;

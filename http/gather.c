@@ -299,8 +299,8 @@ static void ask(work_t *self, uint16_t i, const query_t *query)
 
     source->limit = query->limit;
     buffer_reset(&source->bytes);
-    if (router_query(exchange->router, partition, query, exchange->deadline_us, &source->bytes,
-                     &err) != ERR_NONE)
+    if (router_query_at(exchange->router, partition, exchange->level, query, exchange->deadline_us,
+                        &source->bytes, &err) != ERR_NONE)
         fail(self, &err, partition);
     else
         source_decode(self, i);
@@ -316,8 +316,8 @@ static void fail_scatter(work_t *self, const err_t *err)
     for (uint16_t i = 0; i < self->count && err->code == ERR_UNREACHABLE; i++) {
         err_t own;
         buffer_reset(&self->sources[i].bytes);
-        if (router_query(exchange->router, i, &probe, exchange->deadline_us,
-                         &self->sources[i].bytes, &own) == ERR_UNREACHABLE) {
+        if (router_query_at(exchange->router, i, exchange->level, &probe, exchange->deadline_us,
+                            &self->sources[i].bytes, &own) == ERR_UNREACHABLE) {
             fail(self, &own, i);
             return;
         }
@@ -346,8 +346,8 @@ static void open_sources(work_t *self, bool oldest)
         buffer_t *answers = memory_zalloc(self->count * sizeof *answers);
         for (uint16_t i = 0; i < self->count; i++)
             buffer_init(&answers[i], CHUNK_BYTES_MAX);
-        errcode_t rc =
-            router_scatter(exchange->router, &query, exchange->deadline_us, answers, &err);
+        errcode_t rc = router_scatter_at(exchange->router, exchange->level, &query,
+                                         exchange->deadline_us, answers, &err);
         for (uint16_t i = 0; i < self->count; i++) {
             self->sources[i].bytes = answers[i];
             self->sources[i].limit = CHUNK_FIRST;

@@ -70,7 +70,8 @@ static bool ask_one(exchange_t *self, const query_t *query, uint16_t partition, 
     errcode_t rc;
 
     buffer_reset(bytes);
-    rc = router_query(self->router, partition, query, self->deadline_us, bytes, &err);
+    rc = router_query_at(self->router, partition, self->level, query, self->deadline_us, bytes,
+                         &err);
     if (rc == ERR_NOT_FOUND)
         return true;
     if (rc == ERR_NONE)
@@ -94,7 +95,7 @@ static bool ask_all(exchange_t *self, const query_t *query, uint32_t *count)
     }
     for (uint16_t i = 0; i < partitions; i++)
         buffer_init(&answers[i], 1024 * 1024);
-    rc = router_scatter(self->router, query, self->deadline_us, answers, &err);
+    rc = router_scatter_at(self->router, self->level, query, self->deadline_us, answers, &err);
     for (uint16_t i = 0; i < partitions && rc == ERR_NONE; i++)
         rc = write_rows(self, &answers[i], count, &err);
     for (uint16_t i = 0; i < partitions; i++)

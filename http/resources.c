@@ -479,7 +479,8 @@ bool resource_row(exchange_t *self, uint16_t partition, const query_t *query, te
     err_t err;
 
     buffer_init(&bytes, SCRATCH_BYTES_MAX);
-    errcode_t rc = router_query(self->router, partition, query, self->deadline_us, &bytes, &err);
+    errcode_t rc = router_query_at(self->router, partition, self->level, query, self->deadline_us,
+                                   &bytes, &err);
     if (rc == ERR_NONE)
         rc = answer_decode(&answer, bytes.bytes, bytes.size, &err);
     if (rc == ERR_NONE && answer.row_count == 0)

@@ -18,6 +18,7 @@ static void begin(call_t *call, worker_t *worker, struct mg_connection *connecti
 static void take_request_id(call_t *call);
 static void check_and_handle(call_t *call);
 static bool take_route(call_t *call, const char *path);
+static bool take_level(exchange_t *self);
 static bool check_media(call_t *call);
 static void answer_options(call_t *call);
 static void take_origin(call_t *call);
@@ -193,6 +194,8 @@ static void check_and_handle(call_t *call)
         exchange_detail(self, 400, err.text);
         return;
     }
+    if (!take_level(self))
+        return;
     if (call->head.idempotency_key != NULL)
         self->idempotency_key = text_of(call->head.idempotency_key);
     if (call->head.if_match != NULL)
@@ -216,6 +219,31 @@ static void check_and_handle(call_t *call)
         }
     }
     self->route->handler(self);
+}
+
+/* How fresh what is read must be. An embedded journal has one answer to all three. */
+static bool take_level(exchange_t *self)
+{
+    static const struct {
+        const char *name;
+        read_level_t level;
+    } levels[] = {{"linearizable", READ_LINEARIZABLE},
+                  {"lease", READ_LINEARIZABLE},
+                  {"session", READ_SESSION},
+                  {"any", READ_ANY}};
+    const field_error_t wrong = {"consistency", "Must be one of linearizable, session, any."};
+    text_t name;
+
+    self->level = READ_LINEARIZABLE;
+    if (!exchange_parameter(self, "consistency", &name))
+        return true;
+    for (size_t i = 0; i < COUNT_OF(levels); i++)
+        if (strlen(levels[i].name) == name.n && memcmp(levels[i].name, name.bytes, name.n) == 0) {
+            self->level = levels[i].level;
+            return true;
+        }
+    exchange_fields(self, &wrong, 1);
+    return false;
 }
 
 static bool take_route(call_t *call, const char *path)

@@ -328,8 +328,12 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
     bool replayed = result.replayed != 0;
     result.replayed = 0;
     self->report->replays += replayed;
-    /* A transfer that another attempt began is answered to both, and what is not kept under a key runs again. */
-    if (!replayed && job->command.kind != COMMAND_TRANSFER && job->key[0] != '\0' && job->ran++ > 0)
+    /* The log has lost what it had confirmed: that may run again, and come to another answer. */
+    bool lost =
+        self->cut.cut && job->partition == self->cut.partition && job->called < self->cut.tick;
+    /* A transfer that another attempt began is answered to both. */
+    if (!replayed && !lost && job->command.kind != COMMAND_TRANSFER && job->key[0] != '\0' &&
+        job->ran++ > 0)
         life_fail(self, "%s (command %u, answered with %u) ran twice", job->key, job->command.kind,
                   job->http);
     if (!job->final) {
@@ -344,7 +348,7 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
         note_session(self, job, node);
         return;
     }
-    if (job->key[0] == '\0' || job->http == 404)
+    if (job->key[0] == '\0' || job->http == 404 || lost)
         return;
     buffer_init(&plain, 64 * 1024);
     result_encode(&result, &plain);
