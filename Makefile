@@ -53,7 +53,7 @@ TEST_PROGRAMS := build/fealty build/asan/fealty build/tsan/fealty \
                  $(addprefix build/assume/,$(ASSUMED)) \
                  $(addprefix build/tsan/threads/,$(THREADS)) \
                  $(addprefix build/fuzz/,$(FUZZERS)) \
-                 build/shims/clock.so \
+                 build/shims/clock.so build/kafka/journal_probe \
                  $(if $(wildcard tests/sim/main.c),build/sim)
 
 .PHONY: all run test bench cluster cluster-kafka chaos check sim deps install fuzz clean help format format-check tidy \
@@ -125,7 +125,7 @@ deps-kafka:
 	@tools/deps.sh build test kafka
 
 test-programs: $(TEST_PROGRAMS)
-bench-programs: build/fealty build/fealty-bench build/fealty-bench-bare build/fealty-bench-rocksdb
+bench-programs: build/fealty build/kafka/journal_probe build/fealty-bench build/fealty-bench-bare build/fealty-bench-rocksdb
 
 format: deps-check ## lay out all sources
 	@$(CLANG_FORMAT) -i $(FORMATTED)
@@ -185,6 +185,7 @@ $(eval $(call PROGRAM,build/unit,release,$(call objects,release,$(UNITS)) build/
 $(eval $(call PROGRAM,build/asan/unit,asan,$(call objects,asan,$(UNITS)) build/obj/asan/parts.a,-lcriterion))
 $(eval $(call PROGRAM,build/sim,release,$(call objects,release,$(SIMULATED)),))
 $(eval $(call PROGRAM,build/mutants/sim,mutants,$(call objects,mutants,$(SIMULATED)),))
+$(eval $(call PROGRAM,build/kafka/journal_probe,release,build/obj/release/tests/kafka/journal_probe.o,))
 $(eval $(call PROGRAM,build/fealty-bench,release,$(call objects,release,$(BENCH)),))
 $(eval $(call PROGRAM,build/fealty-bench-bare,release,build/obj/release/bench/bare_civetweb.o,))
 $(eval $(call PROGRAM,build/fealty-bench-rocksdb,release,build/obj/release/bench/raw_rocksdb.o,))

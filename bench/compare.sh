@@ -10,7 +10,7 @@
 #   BENCH_SECONDS   measured seconds of each single run (3); each has one second of warm-up before
 #   BENCH_ROUNDS    how often each is repeated (3)
 #   BENCH_MILLIONS  accounts of the large node in millions (5); 0 leaves that part out
-#   BENCH_PARTS     what to measure ("earn batch latency millions cluster")
+#   BENCH_PARTS     what to measure ("earn batch latency millions cluster kafka"; kafka is left out where there is none)
 #   BENCH_DIR       where the temporary directory is made; must be on a disk, not in memory (/var/tmp)
 #   BENCH_PORT      first of some twenty ports (18400)
 #   BENCH_STRICT    1: end with status 1 when a promise is missed
@@ -22,7 +22,7 @@ build=$root/build
 seconds=${BENCH_SECONDS:-3}
 rounds=${BENCH_ROUNDS:-3}
 millions=${BENCH_MILLIONS:-5}
-parts=" ${BENCH_PARTS:-earn batch latency millions cluster} "
+parts=" ${BENCH_PARTS:-earn batch latency millions cluster kafka} "
 port=${BENCH_PORT:-18400}
 fealty=${FEALTY:-$build/fealty}
 bench=$build/fealty-bench
@@ -73,8 +73,12 @@ main() {
     part latency && measure_latency
     if part millions && [ "$millions" != 0 ]; then measure_millions; fi
     part cluster && measure_cluster
+    part kafka && measure_kafka
     report
 }
+
+# shellcheck source=bench/kafka.sh
+. "$root/bench/kafka.sh"
 
 # --- parts ------------------------------------------------------------------------------------------------------------
 
@@ -293,6 +297,7 @@ start_postgres() {
 cleanup() {
     local pid
     set +e
+    stop_kafka
     [ -z "$postgres" ] || "$root/bench/postgres.sh" stop "$postgres"
     [ ! -f "$work/three/pids" ] || "$root/bench/three_nodes.sh" stop "$work/three"
     for pid in "${pids[@]}"; do kill -TERM "$pid" 2>/dev/null; done

@@ -1,10 +1,11 @@
 #!/bin/bash
-# three_nodes.sh - three nodes on loopback for a measurement
+# three_nodes.sh - three nodes on loopback for a measurement, or as many as NODES says
 #
 #   three_nodes.sh start DIRECTORY [FIRST_PORT]    prints the three URLs when all are ready
 #   three_nodes.sh stop  DIRECTORY                 stops them; their data stays
 #
-# Environment: FEALTY (build/fealty), FEALTY_ADMIN_PASSWORD. Process ids are in DIRECTORY/pids.
+# Environment: FEALTY (build/fealty), FEALTY_ADMIN_PASSWORD; KAFKA=HOST:PORT,... puts their log into Kafka (topics are
+# made, with one copy when SINGLE_BROKER=1). Process ids are in DIRECTORY/pids.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -35,17 +36,21 @@ stop() {
 }
 
 start() {
-    local port=${1:-18510} peers="" i deadline=$((SECONDS + 60))
-    for i in 0 1 2; do peers="$peers${peers:+,}127.0.0.1:$((port + 10 + i))"; done
+    local port=${1:-18510} peers="" i deadline=$((SECONDS + 60)) last=$((${NODES:-3} - 1))
+    local -a log
+    for i in $(seq 0 "$last"); do peers="$peers${peers:+,}127.0.0.1:$((port + 10 + i))"; done
+    log=(--cluster-peers "$peers")
+    [ -z "${KAFKA:-}" ] || log=(--journal kafka --kafka-bootstrap "$KAFKA" --kafka-create-topics)
+    [ "${SINGLE_BROKER:-0}" != 1 ] || log+=(--single-broker)
     mkdir -p "$dir"
     : >"$dir/pids"
-    for i in 0 1 2; do
+    for i in $(seq 0 "$last"); do
         "$fealty" node --data "$dir/node$i" --listen "127.0.0.1:$((port + i))" \
-            --cluster-listen "127.0.0.1:$((port + 10 + i))" --cluster-peers "$peers" \
+            --cluster-listen "127.0.0.1:$((port + 10 + i))" "${log[@]}" \
             >"$dir/node$i.log" 2>&1 </dev/null &
         echo $! >>"$dir/pids"
     done
-    for i in 0 1 2; do
+    for i in $(seq 0 "$last"); do
         until curl -fsS -o /dev/null --max-time 2 "http://127.0.0.1:$((port + i))/readyz" 2>/dev/null; do
             if [ $SECONDS -ge $deadline ]; then
                 echo "three_nodes.sh: node $i is not ready; the end of its log:" >&2
@@ -56,7 +61,7 @@ start() {
             sleep 0.1
         done
     done
-    for i in 0 1 2; do echo "http://127.0.0.1:$((port + i))"; done
+    for i in $(seq 0 "$last"); do echo "http://127.0.0.1:$((port + i))"; done
 }
 
 case "$command" in

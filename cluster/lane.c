@@ -12,7 +12,8 @@ static const link_kind_t batched[] = {LINK_RESULTS, LINK_MESSAGES, LINK_COMMANDS
 static void send_batch(lane_t *self, link_kind_t kind);
 static size_t payload_bytes(const item_t *item);
 static void put_item(lane_t *self, item_t *item);
-static void fail_sent(lane_t *self, const pending_slot_t *slot, const char *why);
+static void fail_sent(lane_t *self, const pending_slot_t *slot, errcode_t query_code,
+                      const char *why);
 static void finish(lane_t *self, request_t *request, const err_t *err);
 static item_t *list_take(item_list_t *list);
 static const char *name_of(const lane_t *self);
@@ -26,6 +27,7 @@ void lane_init(lane_t *self, wire_t *wire, size_t link, const char *address, con
     self->address = address;
     self->from = *from;
     self->counters = counters;
+    self->not_sent = ERR_UNREACHABLE;
     self->pending = pending_new();
     buffer_init(&self->body, LINK_BODY_BYTES_MAX);
 }
@@ -120,7 +122,7 @@ void lane_expire(lane_t *self, int64_t wall_us)
     pending_slot_t slot;
 
     while (pending_take_next(self->pending, &at, wall_us, 0, &slot))
-        fail_sent(self, &slot, "did not answer in time");
+        fail_sent(self, &slot, ERR_UNREACHABLE, "did not answer in time");
 }
 
 void lane_lose(lane_t *self, const char *why)
@@ -134,7 +136,7 @@ void lane_lose(lane_t *self, const char *why)
             lane_refuse(self, item);
     }
     while (pending_take_next(self->pending, &at, INT64_MAX, 0, &slot))
-        fail_sent(self, &slot, why);
+        fail_sent(self, &slot, self->not_sent, why);
 }
 
 void lane_refuse(lane_t *self, item_t *item)
@@ -142,7 +144,7 @@ void lane_refuse(lane_t *self, item_t *item)
     if (item->kind != LINK_RESULTS && item->kind != LINK_MESSAGES) {
         err_t err;
 
-        (void)err_set(&err, ERR_UNREACHABLE, "the node at %s cannot be reached", name_of(self));
+        (void)err_set(&err, self->not_sent, "the node at %s cannot be reached", name_of(self));
         finish(self, item->request, &err);
         item->request = NULL;
     } else if (item->kind == LINK_MESSAGES) {
@@ -179,7 +181,7 @@ static void send_batch(lane_t *self, link_kind_t kind)
     if (lane_send(self, kind, count))
         return;
     /* The socket had room and did not take it after all: nothing of this frame has left. */
-    (void)err_set(&err, ERR_UNREACHABLE, "the node at %s cannot be reached", name_of(self));
+    (void)err_set(&err, self->not_sent, "the node at %s cannot be reached", name_of(self));
     while (pending_take_next(self->pending, &at, INT64_MAX, self->batch, &slot))
         finish(self, slot.request, &err);
 }
@@ -224,11 +226,12 @@ static void put_item(lane_t *self, item_t *item)
 }
 
 /* A command may have been carried out; a question changes nothing, so its asker may simply ask again. */
-static void fail_sent(lane_t *self, const pending_slot_t *slot, const char *why)
+static void fail_sent(lane_t *self, const pending_slot_t *slot, errcode_t query_code,
+                      const char *why)
 {
     err_t err;
 
-    (void)err_set(&err, slot->query ? ERR_UNREACHABLE : ERR_UNKNOWN_OUTCOME, "the node at %s %s",
+    (void)err_set(&err, slot->query ? query_code : ERR_UNKNOWN_OUTCOME, "the node at %s %s",
                   name_of(self), why);
     finish(self, slot->request, &err);
 }

@@ -53,10 +53,13 @@ typedef struct {
     uint64_t batch;                    /* number of that frame */
     uint64_t session;                  /* what was sent under; see members_session */
     uint32_t inbound;                  /* the peer's requests that are being answered here */
-    bool blocked;                      /* something waits and the socket does not take it */
-    atomic_uint outstanding;           /* our requests to it, from transport_post to completion */
+    errcode_t
+        not_sent; /* what a request is completed with that this peer did not get, or a question that it lost */
+    bool blocked;            /* something waits and the socket does not take it */
+    atomic_uint outstanding; /* our requests to it, from transport_post to completion */
 } lane_t;
 
+/* not_sent stands at ERR_UNREACHABLE; on a shared log it is ERR_NOT_OWNER: somebody else may take over. */
 void lane_init(lane_t *self, wire_t *wire, size_t link, const char *address, const hash_t *from,
                lane_counters_t *counters);
 /* All must have been sent, refused or lost. */

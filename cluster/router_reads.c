@@ -64,7 +64,7 @@ errcode_t router_read_shared(router_t *self, uint16_t first, uint16_t count, rea
             request_release(reading->asked);
             reading->asked = NULL;
             reading->done = ended == ERR_NONE;
-            if (can_be_sent_again(ended)) {
+            if (may_be_sent_again(self, ended, (uint16_t)(first + i), reading->seen)) {
                 again = again == NULL ? reading : again;
             } else if (ended != ERR_NONE) {
                 rc = ended;

@@ -159,7 +159,8 @@ static void came_back(request_t *copy, void *context)
     delivery_t *delivery = context;
     err_t err;
 
-    if (can_be_sent_again(copy->err.code)) {
+    if (may_be_sent_again(delivery->router, copy->err.code, copy->partition,
+                          delivery->parked.seen)) {
         if (park(delivery, &copy->err, &err) != ERR_NONE)
             delivery_fail(delivery, &err);
         return;

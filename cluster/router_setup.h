@@ -11,8 +11,9 @@
  *            _partitions and _members when the first view was accepted (router_wait_birth waits for the partitions),
  *            router_set_owned with every change. Order of a stop: as above; the hooks must answer until router_stop
  *            has returned, and all that they took must be completed before router_destroy.
- *            A command for a partition without an owner waits up to 1 s for one; one that came back as not applied
- *            (ERR_NOT_OWNER, ERR_UNREACHABLE) is sent again, up to 4 times within that second, when the owner changed.
+ *            A command or read for a partition without an owner waits up to 1 s for one, but not when it was without for
+ *            more than 5 s; one that came back as not applied (ERR_NOT_OWNER) is sent again when the owner has changed,
+ *            up to 4 times within that second. ERR_UNREACHABLE from a copy is no reason to wait.
  * Threads    router_send: any shard thread. router_set_*: any. The rest: the thread that wires the node.
  *            Hooks of a shared log run on any thread, and must not block.
  * Ownership  store, catalogue, clock, random and shards are borrowed until router_destroy; texts are copied.

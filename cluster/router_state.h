@@ -104,10 +104,16 @@ static inline bool route_is_usable(uint32_t route)
            (ROUTE_KIND(route) == OWNER_LINK && (route & ROUTE_UP) != 0);
 }
 
-/* Came back without having been applied: another owner may take it. */
-static inline bool can_be_sent_again(errcode_t code)
+/* What came back with this code, from the route that was seen with number `seen`, was not applied, and another owner may
+ * take it. An owner that says ERR_UNREACHABLE has a reason that waiting does not mend (its log does not answer): then it
+ * is worth another try only if there is another owner already. */
+static inline bool may_be_sent_again(const router_t *self, errcode_t code, uint16_t partition,
+                                     uint32_t seen)
 {
-    return code == ERR_NOT_OWNER || code == ERR_UNREACHABLE;
+    return code == ERR_NOT_OWNER ||
+           (code == ERR_UNREACHABLE &&
+            atomic_load_explicit(&self->changes[partition], memory_order_acquire) != seen &&
+            route_is_usable(route_of(self, partition)));
 }
 
 /* Hooks of the transport; `state` is the router. They serve own partitions only. */

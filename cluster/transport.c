@@ -66,6 +66,8 @@ errcode_t transport_open(transport_t **self_p, const transport_config_t *config,
             continue;
         lane_init(&self->lanes[i], self->wire, i, members_address(config->members, i),
                   &config->incarnation, &self->counters);
+        if (transport_is_shared(self))
+            self->lanes[i].not_sent = ERR_NOT_OWNER;
         memcpy(self->names[i], members_address(config->members, i), ADDRESS_BYTES);
     }
     if (rc == ERR_NONE)

@@ -5,8 +5,9 @@
  *            with the answer; with ERR_UNREACHABLE when it was never sent; with ERR_UNKNOWN_OUTCOME when it was sent
  *            and the peer went away, started anew or let the deadline pass (questions: ERR_UNREACHABLE).
  *            Messages are at most once and dropped when the peer is down.
- *            On a shared log (members_is_shared) peers are dialled and hung up at run time, what this node owns is told to
- *            all of them as soon as it changes, and a question goes through the hook `question` first.
+ *            On a shared log (members_is_shared) such ends are ERR_NOT_OWNER instead of ERR_UNREACHABLE, peers are dialled
+ *            and hung up at run time, what this node owns is told to all of them as soon as it changes, and a question
+ *            goes through the hook `question` first.
  * Threads    transport_post, transport_message, transport_metrics, transport_set_*, transport_ask: any. Hooks post,
  *            deliver, question and changed run on the transport's thread and must not block; query runs on its query
  *            threads.

@@ -1,9 +1,11 @@
-/* migrate.c - first a look at the whole log, then partition after partition */
+/* migrate.c - first a look at the whole log, then some partitions at a time */
 #include "node/migrate_lane.h"
 
 #include <stdlib.h>
 
+#define LANES_MAX     4
 #define KEEP_EVERY_US INT64_C(1000000)
+#define SHOW_EVERY_US INT64_C(100000)
 #define LOOK_US       INT64_C(60000000)
 #define COUNT_SHOW    100000
 
@@ -236,49 +238,136 @@ static errcode_t on_control(const migrate_config_t *config, const journal_record
     return journal_follow(config->journal, JOURNAL_CONTROL, 0, err);
 }
 
-static errcode_t take_news(const migrate_config_t *config, lane_t *lane, bool *heard, err_t *err)
+/* Several partitions at a time: while one waits for its claim, others send. */
+typedef struct {
+    const migrate_config_t *config;
+    lane_t *lanes[LANES_MAX]; /* owned; NULL: none */
+    size_t next;              /* partition that no lane has had */
+    hash_t incarnation;
+    bool heard; /* the last look brought something */
+    int64_t keep_at_us, show_at_us;
+} copying_t;
+
+static lane_t *lane_of(const copying_t *self, uint16_t partition)
 {
+    for (size_t i = 0; i < LANES_MAX; i++)
+        if (self->lanes[i] != NULL && self->lanes[i]->number == partition)
+            return self->lanes[i];
+    return NULL;
+}
+
+static errcode_t take_news(copying_t *self, err_t *err)
+{
+    journal_t *journal = self->config->journal;
     journal_record_t record;
     journal_report_t report;
     errcode_t rc = ERR_NONE;
+    lane_t *lane;
 
-    *heard = false;
-    while (rc == ERR_NONE && journal_next(config->journal, &record)) {
-        *heard = *heard || record.bytes != NULL;
+    self->heard = false;
+    while (rc == ERR_NONE && journal_next(journal, &record)) {
+        self->heard = self->heard || record.bytes != NULL;
+        lane = lane_of(self, record.partition);
         if (record.partition == JOURNAL_CONTROL)
-            rc = on_control(config, &record, err);
-        else if (record.partition == lane->number)
+            rc = on_control(self->config, &record, err);
+        else if (lane != NULL)
             rc = lane_on_record(lane, &record, err);
     }
-    while (rc == ERR_NONE && journal_report(config->journal, &report)) {
-        *heard = true;
-        if (report.partition == lane->number)
+    while (rc == ERR_NONE && journal_report(journal, &report)) {
+        self->heard = true;
+        lane = lane_of(self, report.partition);
+        if (lane != NULL)
             rc = lane_on_report(lane, &report, err);
     }
-    return rc == ERR_NONE ? journal_commit(config->journal, NULL, err) : rc;
+    return rc == ERR_NONE ? journal_commit(journal, NULL, err) : rc;
 }
 
-static errcode_t run_lane(const migrate_config_t *config, lane_t *lane, int64_t *keep_at_us,
-                          const migrate_total_t *before, err_t *err)
+static void end_lane(copying_t *self, size_t i)
+{
+    if (self->lanes[i] == NULL)
+        return;
+    lane_close(self->lanes[i]);
+    free(self->lanes[i]);
+    self->lanes[i] = NULL;
+}
+
+/* Gives every free lane a partition that is not done; false: none is left, and no lane is at work. */
+static bool fill_lanes(copying_t *self)
+{
+    migrate_plan_t *plan = self->config->plan;
+    bool any = false;
+
+    for (size_t i = 0; i < LANES_MAX; i++) {
+        while (self->lanes[i] == NULL && self->next <= plan->partitions) {
+            size_t partition = self->next++;
+
+            if (plan->parts[partition].done)
+                continue;
+            self->lanes[i] = memory_alloc(sizeof *self->lanes[i]);
+            lane_open(self->lanes[i], self->config, (uint16_t)partition, &self->incarnation);
+        }
+        any = any || self->lanes[i] != NULL;
+    }
+    return any;
+}
+
+static errcode_t write_lanes(copying_t *self, bool *ended, err_t *err)
 {
     errcode_t rc = ERR_NONE;
-    bool heard;
 
-    while (rc == ERR_NONE && lane->stage != LANE_DONE) {
-        rc = take_news(config, lane, &heard, err);
+    *ended = false;
+    for (size_t i = 0; rc == ERR_NONE && i < LANES_MAX; i++) {
+        if (self->lanes[i] == NULL)
+            continue;
+        rc = lane_write(self->lanes[i], err);
+        if (rc == ERR_NONE && self->lanes[i]->stage == LANE_DONE) {
+            end_lane(self, i);
+            *ended = true;
+        }
+    }
+    return rc;
+}
+
+static void show(copying_t *self)
+{
+    const migrate_config_t *config = self->config;
+    int64_t now_us = clock_boot_us(config->clock);
+    uint64_t rows = 0, bytes = 0;
+
+    if (now_us < self->show_at_us)
+        return;
+    self->show_at_us = now_us + SHOW_EVERY_US;
+    for (size_t p = 0; p <= config->plan->partitions; p++) {
+        const lane_t *lane = lane_of(self, (uint16_t)p);
+        const migrate_total_t *total =
+            lane != NULL && lane->stage > LANE_PAUSED ? &lane->taken : &config->plan->parts[p].copied;
+
+        rows += total->rows;
+        bytes += total->bytes;
+    }
+    config->show(config->state, rows, bytes);
+}
+
+static errcode_t copy_all(copying_t *self, err_t *err)
+{
+    const migrate_config_t *config = self->config;
+    errcode_t rc = ERR_NONE;
+    bool ended = false;
+
+    while (rc == ERR_NONE && fill_lanes(self)) {
+        rc = take_news(self, err);
         if (rc == ERR_NONE)
-            rc = lane_write(lane, err);
+            rc = write_lanes(self, &ended, err);
         if (rc != ERR_NONE)
             break;
-        config->show(config->state, before->rows + lane->taken.rows,
-                     before->bytes + lane->taken.bytes);
-        if (lane->stage == LANE_DONE || clock_boot_us(config->clock) >= *keep_at_us) {
+        show(self);
+        if (ended || clock_boot_us(config->clock) >= self->keep_at_us) {
             rc = config->keep(config->state, err);
-            *keep_at_us = clock_boot_us(config->clock) + KEEP_EVERY_US;
+            self->keep_at_us = clock_boot_us(config->clock) + KEEP_EVERY_US;
         }
         if (rc == ERR_NONE)
             rc = stopped(config, err);
-        if (rc == ERR_NONE && !heard && lane->stage != LANE_DONE)
+        if (rc == ERR_NONE && !self->heard && !ended)
             config->wait(config->state);
     }
     return rc;
@@ -286,27 +375,19 @@ static errcode_t run_lane(const migrate_config_t *config, lane_t *lane, int64_t 
 
 errcode_t migrate_run(const migrate_config_t *config, err_t *err)
 {
-    migrate_plan_t *plan = config->plan;
-    migrate_total_t before = {0};
-    lane_t *lane = memory_alloc(sizeof *lane);
-    int64_t keep_at_us = 0;
-    hash_t incarnation;
+    copying_t *self = memory_zalloc(sizeof *self);
     errcode_t rc = look_for_others(config, err);
 
-    random_fill(config->random, &incarnation, sizeof incarnation);
-    for (size_t p = 0; rc == ERR_NONE && p <= plan->partitions; p++) {
-        if (!plan->parts[p].done) {
-            lane_open(lane, config, (uint16_t)p, &incarnation);
-            rc = run_lane(config, lane, &keep_at_us, &before, err);
-            lane_close(lane);
-        }
-        before.rows += plan->parts[p].copied.rows;
-        before.bytes += plan->parts[p].copied.bytes;
-    }
+    self->config = config;
+    random_fill(config->random, &self->incarnation, sizeof self->incarnation);
+    if (rc == ERR_NONE)
+        rc = copy_all(self, err);
     if (rc == ERR_NONE) {
-        plan->ended_us = clock_wall_us(config->clock);
+        config->plan->ended_us = clock_wall_us(config->clock);
         rc = config->keep(config->state, err);
     }
-    free(lane);
+    for (size_t i = 0; i < LANES_MAX; i++)
+        end_lane(self, i);
+    free(self);
     return rc;
 }

@@ -9,6 +9,7 @@
 #define AGAIN_US   INT64_C(200000)
 #define SILENCE_US INT64_C(60000000)
 #define DOUBTS_MAX 50
+#define AT_ONCE    4
 #define ROW_HEAD   16 /* at least what a write takes besides key and value */
 
 static void doubt(lane_t *self, const char *why)
@@ -435,7 +436,8 @@ static errcode_t gather(lane_t *self, err_t *err)
 
 static errcode_t copy(lane_t *self, err_t *err)
 {
-    while (self->count < MIGRATE_FLIGHT_MAX) {
+    /* A few at a time: meanwhile what came back piles up, and librdkafka pauses a partition whose queue is full. */
+    for (size_t i = 0; i < AT_ONCE && self->count < MIGRATE_FLIGHT_MAX; i++) {
         record_header_t header = {.kind = RECORD_DECISIONS};
         errcode_t rc = ERR_NONE;
 

@@ -14,7 +14,7 @@
 
 #include "node/migrate.h"
 
-#define MIGRATE_FLIGHT_MAX   64
+#define MIGRATE_FLIGHT_MAX   16
 #define MIGRATE_RECORD_BYTES (256 * 1024) /* a record is closed before it gets larger than this */
 
 typedef enum {

@@ -41,6 +41,7 @@ static bool state_counts(verify_digest_t *self, const row_write_t *row)
     case 'S':
     case 'N':
     case 'O':
+    case 'V':
     case 'C':
     case 'D': return false;
     case 'A':

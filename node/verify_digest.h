@@ -2,8 +2,8 @@
  *
  * Contract   Counts and a digest over the rows that belong to the books themselves: accounts, entries, lots, keys,
  *            transfers on their way, definitions. Left out is what a copy has of its own or writes when it has time:
- *            sessions, pairs of partitions, outboxes, counters with their checkpoint, positions, the log. So a
- *            directory, what `fealty migrate` made of it, and each copy on a node give the same.
+ *            sessions, pairs of partitions, outboxes, which definitions are in force there, counters with their checkpoint,
+ *            positions, the log. So a directory, what `fealty migrate` made of it, and each copy on a node give the same.
  *            The digest is the sum, modulo 2^128, of a hash per row (BLAKE2b over family, key and value): the order does
  *            not matter, and the digests of partitions add up to that of all. It finds what went wrong, it is no proof
  *            against somebody who may choose rows: the chains in the accounts are.

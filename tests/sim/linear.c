@@ -17,8 +17,7 @@
 
 /* One way: which open calls have had their effect, and the account then. */
 typedef struct {
-    uint64_t done; /* by slot; of a detour: it has left */
-    uint64_t back; /* of a detour: it has come back */
+    uint64_t done; /* by slot */
     int64_t balance;
     uint8_t status;
     bool exists;
@@ -71,8 +70,8 @@ static void ways_clear(ways_t *self)
 
 static bool same_way(const way_t *a, const way_t *b)
 {
-    return a->done == b->done && a->back == b->back && a->balance == b->balance &&
-           a->status == b->status && a->exists == b->exists;
+    return a->done == b->done && a->balance == b->balance && a->status == b->status &&
+           a->exists == b->exists;
 }
 
 static uint64_t mix(uint64_t z)
@@ -85,9 +84,8 @@ static uint64_t mix(uint64_t z)
 /* false: there are too many. */
 static bool ways_add(ways_t *self, const way_t *way)
 {
-    uint64_t hash =
-        mix(way->done ^
-            mix(way->back ^ mix((uint64_t)way->balance * 4 + way->status * 2 + way->exists)));
+    uint64_t account = (uint64_t)way->balance * 4 + way->status * 2 + way->exists;
+    uint64_t hash = mix(way->done ^ mix(account));
     size_t at = hash % TABLE_SIZE;
 
     for (; self->table[at] != SLOTS_EMPTY; at = (at + 1) % TABLE_SIZE)
@@ -131,11 +129,6 @@ static bool take_effect(const linear_op_t *op, unsigned slot, way_t *way)
 {
     uint64_t bit = UINT64_C(1) << slot;
 
-    if (op->kind == LINEAR_DETOUR && (way->done & bit) != 0 && (way->back & bit) == 0) {
-        way->back |= bit;
-        way->balance += op->delta;
-        return true;
-    }
     if ((way->done & bit) != 0)
         return false;
     way->done |= bit;
@@ -149,7 +142,6 @@ static bool take_effect(const linear_op_t *op, unsigned slot, way_t *way)
     case LINEAR_CHANGE:
         way->balance += op->delta;
         return way->exists && (!op->after_known || way->balance == op->after);
-    case LINEAR_DETOUR: way->balance -= op->delta; return way->exists;
     case LINEAR_STATUS: way->status = op->status; return way->exists;
     default: return sees(op, way);
     }
@@ -164,22 +156,10 @@ static void let_look(const search_t *self, way_t *way)
             way->done |= UINT64_C(1) << slot;
 }
 
-/* Has the call had all of its effect? A detour that nobody saw may not have been: between customers of one partition
- * the receiver is asked first. */
-static bool finished(const linear_op_t *op, unsigned slot, const way_t *way)
-{
-    uint64_t bit = UINT64_C(1) << slot;
-
-    if (op->kind == LINEAR_DETOUR)
-        return ((way->done & bit) != 0) == ((way->back & bit) != 0);
-    return (way->done & bit) != 0;
-}
-
 /* ---- the search ---- */
 
 static linear_verdict_t on_answer(search_t *self, unsigned slot)
 {
-    const linear_op_t *op = self->open[slot];
     uint64_t bit = UINT64_C(1) << slot;
 
     ways_clear(self->next);
@@ -187,14 +167,11 @@ static linear_verdict_t on_answer(search_t *self, unsigned slot)
     for (size_t i = 0; i < self->now->count; i++) {
         way_t way = self->now->ways[i];
         let_look(self, &way);
-        if (finished(op, slot, &way)) {
-            way_t after = way;
-            after.done &= ~bit;
-            after.back &= ~bit;
-            if (!ways_add(self->next, &after))
+        if ((way.done & bit) != 0) {
+            way.done &= ~bit;
+            if (!ways_add(self->next, &way))
                 return LINEAR_UNDECIDED;
-            if (op->kind != LINEAR_DETOUR || (way.done & bit) != 0)
-                continue;
+            continue;
         }
         for (unsigned k = 0; k < LINEAR_OPEN_MAX; k++) {
             way_t on = way;

@@ -119,10 +119,13 @@ static job_t *send_job(life_t *self, command_t command, unsigned member, bool ke
     job_t *job = &self->jobs[self->job_count++];
     *job = (job_t){.command = command, .member = member, .other = member};
     buffer_init(&job->answer, 64 * 1024);
-    if (keyed) {
-        snprintf(job->key, sizeof job->key, "job-%u", self->job_count);
-        with_key(&job->command, job->key);
-    }
+    snprintf(job->mark, sizeof job->mark, "job-%u", self->job_count);
+    if (keyed)
+        with_key(&job->command, job->mark);
+    /* So that the books tell which entries are of this command. */
+    if (command.kind == COMMAND_EARN || command.kind == COMMAND_BURN ||
+        command.kind == COMMAND_ADJUST || command.kind == COMMAND_TRANSFER)
+        job->command.description = text_of(job->mark);
     job->command.body_hash = hash_of_body(job->command);
     job->partition = partition_for(self, &job->command);
     self->report->commands++;
@@ -176,17 +179,14 @@ static void name_account(life_t *self, command_t *command, const member_t *membe
     command->program = self->program;
 }
 
-static command_t make_transfer(life_t *self, points_t n, unsigned other, bool *lonely)
+static command_t make_transfer(life_t *self, points_t n, unsigned other)
 {
     command_t command = ask_transfer(0, 0, n);
 
-    *lonely = self->members[other].account == 0;
-    if (!*lonely && !chosen(self, 3)) {
-        *lonely = chosen(self, 12);
-        command.to_account = self->members[other].account + (*lonely ? 100000 : 0);
-    } else {
+    if (self->members[other].account != 0 && !chosen(self, 3))
+        command.to_account = self->members[other].account + (chosen(self, 12) ? 100000 : 0);
+    else
         command.to_customer = self->members[other].customer;
-    }
     return command;
 }
 
@@ -198,7 +198,7 @@ void life_something(life_t *self)
     uint64_t what = dice_below(&self->dice, 100);
     command_t command;
     char amount[32];
-    bool keyed = true, lonely = false;
+    bool keyed = true;
 
     if (what < 2) {
         life_enrol(self);
@@ -227,14 +227,13 @@ void life_something(life_t *self)
     } else {
         if (!self->transfers || i == k)
             return;
-        command = make_transfer(self, n, k, &lonely);
+        command = make_transfer(self, n, k);
     }
     name_account(self, &command, &self->members[i]);
     job_t *job = send_job(self, command, i, keyed);
     if (job == NULL)
         return;
     job->other = k;
-    job->lonely = lonely;
     attempt(self, job);
     if (keyed && chosen(self, TWICE_ODDS))
         attempt(self, job);
@@ -332,9 +331,9 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
     bool lost =
         self->cut.cut && job->partition == self->cut.partition && job->called < self->cut.tick;
     /* A transfer that another attempt began is answered to both. */
-    if (!replayed && !lost && job->command.kind != COMMAND_TRANSFER && job->key[0] != '\0' &&
+    if (!replayed && !lost && job->command.kind != COMMAND_TRANSFER && job_is_keyed(job) &&
         job->ran++ > 0)
-        life_fail(self, "%s (command %u, answered with %u) ran twice", job->key, job->command.kind,
+        life_fail(self, "%s (command %u, answered with %u) ran twice", job->mark, job->command.kind,
                   job->http);
     if (!job->final) {
         result_encode(&result, &job->answer);
@@ -348,19 +347,19 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
         note_session(self, job, node);
         return;
     }
-    if (job->key[0] == '\0' || job->http == 404 || lost)
+    if (!job_is_keyed(job) || job->http == 404 || lost)
         return;
     buffer_init(&plain, 64 * 1024);
     result_encode(&result, &plain);
     if (plain.size != job->answer.size || memcmp(plain.bytes, job->answer.bytes, plain.size) != 0)
-        life_fail(self, "%s (command %u) was answered with %u, later with %u", job->key,
+        life_fail(self, "%s (command %u) was answered with %u, later with %u", job->mark,
                   job->command.kind, job->http, result.status);
     buffer_free(&plain);
 }
 
 static void take_error(life_t *self, job_t *job, const call_t *call, const err_t *err)
 {
-    bool keyed = job->key[0] != '\0';
+    bool keyed = job_is_keyed(job);
 
     switch (err->code) {
     case ERR_UNREACHABLE:
@@ -385,7 +384,7 @@ static void take_error(life_t *self, job_t *job, const call_t *call, const err_t
         job->answered = ++self->tick;
         job->effective = call->called;
         break;
-    default: life_fail(self, "%s: %s", keyed ? job->key : "a command", err->text);
+    default: life_fail(self, "%s: %s", job->mark, err->text);
     }
     int64_t again_us = shared_now_us(self->world) + dice_span(&self->dice, 1000, AGAIN_MOST_US);
     if (again_us < job->again_us)
@@ -425,7 +424,7 @@ void life_ask_again(life_t *self)
         job_t *job = &self->jobs[i];
         if (job->final || now_us < job->again_us)
             continue;
-        if (job->key[0] != '\0' || job->attempts == 0)
+        if (job_is_keyed(job) || job->attempts == 0)
             attempt(self, job);
         else if (job->open == 0)
             job->final = job->unknown = true;
@@ -434,7 +433,7 @@ void life_ask_again(life_t *self)
     if (self->job_count == 0 || !chosen(self, 8))
         return;
     job_t *job = &self->jobs[dice_below(&self->dice, self->job_count)];
-    if (job->final && job->key[0] != '\0' && job->http != 404 && job->open == 0)
+    if (job->final && job_is_keyed(job) && job->http != 404 && job->open == 0)
         attempt(self, job);
 }
 

@@ -3,11 +3,10 @@
  * The books that everything is compared with are made from the log alone: each partition's records are judged from the
  * first to the last, and the effects of those that count are written into a fresh store.
  */
-#include "tests/sim/shared_life.h"
+#include "tests/sim/shared_judge.h"
 
 #include "actors/message.h"
 #include "actors/section.h"
-#include "protocol/log.h"
 #include "tests/sim/proof.h"
 
 #include <inttypes.h>
@@ -18,19 +17,6 @@
     6 /* of a partition in a life without faults: members join one after the other */
 #define CLAIMS_FAULT  3 /* more for each fault */
 #define AHEAD_MOST_US (RECORD_CLOCK_AHEAD_MAX_US + 1000000)
-
-/* A partition as the log tells it. */
-typedef struct {
-    position_t position;
-    unsigned claims;
-    uint64_t in_force; /* catalogue version */
-} told_t;
-
-typedef struct {
-    life_t *life;
-    store_t *books; /* owned */
-    told_t told[NODE_PARTITIONS_MAX + 1];
-} judge_t;
 
 /* ---- the books by the log ---- */
 
@@ -76,7 +62,7 @@ static void take_effects(judge_t *self, store_t *books, uint16_t partition, cons
 }
 
 /* Applies the first `count` entries of a partition's log. */
-static void replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told)
+void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told)
 {
     log_shared_t *log = shared_log(self->life->world);
 
@@ -135,7 +121,7 @@ static void make_books(judge_t *self)
 
     for (uint16_t p = 0; p <= self->life->partitions; p++) {
         unsigned most = CLAIMS_CALM + CLAIMS_FAULT * self->life->report->faults;
-        replay(self, self->books, p, log_shared_count(log, p), &self->told[p]);
+        judge_replay(self, self->books, p, log_shared_count(log, p), &self->told[p]);
         self->life->report->claims += self->told[p].claims;
         if (self->told[p].claims > most)
             life_fail(self->life, "partition %u was claimed %u times for %u faults", p,
@@ -231,7 +217,7 @@ static void check_keys(judge_t *self)
         uuid16_t customer = {{0}};
         if (job->command.kind != COMMAND_DEFINE)
             customer = life->members[job->member].customer;
-        if (job->key[0] == '\0' || job->http == 0 || job->http >= 300)
+        if (!job_is_keyed(job) || job->http == 0 || job->http >= 300)
             continue;
         if (life->cut.cut && job->partition == life->cut.partition && job->called < life->cut.tick)
             continue;
@@ -242,151 +228,18 @@ static void check_keys(judge_t *self)
                                  &value, &found, NULL);
         INVARIANT(rc == ERR_NONE);
         if (!found)
-            life_fail(life, "%s was acknowledged and is lost", job->key);
+            life_fail(life, "%s was acknowledged and is lost", job->mark);
         else if (key_row_decode(&row, value.bytes, value.size, NULL) != ERR_NONE ||
                  row.state != KEY_FINAL || row.result.n != job->answer.size ||
                  memcmp(row.result.bytes, job->answer.bytes, row.result.n) != 0)
-            life_fail(life, "the books hold another answer to %s than it was given", job->key);
+            life_fail(life, "the books hold another answer to %s than it was given", job->mark);
     }
     buffer_free(&value);
 }
 
-/* ---- linearizability ---- */
+/* ---- books ---- */
 
-typedef struct {
-    linear_op_t *ops; /* owned */
-    size_t count, capacity;
-} history_t;
-
-static void add_op(history_t *self, linear_op_t op)
-{
-    if (self->count == self->capacity) {
-        self->capacity = self->capacity > 0 ? self->capacity * 2 : 64;
-        self->ops = memory_realloc(self->ops, self->capacity * sizeof *self->ops);
-    }
-    self->ops[self->count++] = op;
-}
-
-static bool code_is(const result_t *result, errcode_t code)
-{
-    const char *name = err_info(code)->name;
-    return result->code.n == strlen(name) && memcmp(result->code.bytes, name, result->code.n) == 0;
-}
-
-/* What its client cannot know: it has no key, and an attempt's outcome was unknown. */
-static void add_unknown(history_t *self, const job_t *job, linear_op_t op)
-{
-    op.answered = LINEAR_NEVER;
-    op.delta = job->command.kind == COMMAND_BURN ? -job->command.points : job->command.points;
-    add_op(self, op);
-}
-
-/* That a receiver is not there is not kept under the key: each attempt went its own way, some of them unheard. */
-static void add_detours(history_t *self, const life_t *life, const job_t *job)
-{
-    unsigned times = job->answer.size > 0 && job->http < 300 ? job->attempts - 1 : job->attempts;
-
-    for (unsigned i = 0; i < times && job->lonely; i++)
-        add_op(self, (linear_op_t){.kind = LINEAR_DETOUR,
-                                   .called = job->called,
-                                   .answered = life->tick + 1,
-                                   .delta = job->command.points,
-                                   .name = job->key});
-}
-
-static void add_refusal(history_t *self, const job_t *job, const result_t *result, linear_op_t op)
-{
-    if (code_is(result, ERR_NO_POINTS)) {
-        op.kind = LINEAR_SHORT;
-        op.after = result->available;
-        op.after_known = true;
-        op.least = result->required;
-    } else if (job->command.kind == COMMAND_TRANSFER) {
-        if (job->lonely)
-            return; /* see add_detours */
-        op.kind = LINEAR_DETOUR;
-        op.delta = job->command.points;
-    } else if (code_is(result, ERR_ACCOUNT_STATUS)) {
-        op.kind = LINEAR_REFUSED;
-    } else {
-        return; /* says nothing about the account */
-    }
-    add_op(self, op);
-}
-
-/* What a job did to the account of its own member. */
-static void add_job(history_t *self, const life_t *life, const job_t *job)
-{
-    linear_op_t op = {.kind = LINEAR_CHANGE,
-                      .called = job->effective,
-                      .answered = job->answered,
-                      .name = job->key};
-    result_t result;
-    account_t account;
-
-    if (job->nothing || job->command.kind == COMMAND_DEFINE)
-        return;
-    if (job->command.kind == COMMAND_TRANSFER)
-        add_detours(self, life, job);
-    if (job->unknown) {
-        op.called = job->called;
-        add_unknown(self, job, op);
-        return;
-    }
-    if (job->answer.size == 0) { /* 404 */
-        op.kind = LINEAR_NOTHING;
-        if (job->command.kind != COMMAND_TRANSFER)
-            add_op(self, op);
-        return;
-    }
-    errcode_t rc = result_decode(&result, job->answer.bytes, job->answer.size, NULL);
-    INVARIANT(rc == ERR_NONE);
-    if (result.status >= 300) {
-        add_refusal(self, job, &result, op);
-        return;
-    }
-    op.after = result.balance_after;
-    op.after_known = true;
-    op.delta = result.points;
-    switch (job->command.kind) {
-    case COMMAND_ENROL:
-        rc = account_decode(&account, result.row.bytes, result.row.n, NULL);
-        INVARIANT(rc == ERR_NONE);
-        op.kind = LINEAR_ENROL;
-        op.delta = account.available;
-        break;
-    case COMMAND_SET_STATUS:
-        op.kind = LINEAR_STATUS;
-        op.status = job->command.status;
-        op.after_known = false;
-        break;
-    case COMMAND_BURN:
-    case COMMAND_TRANSFER: op.delta = -result.points; break;
-    default: break;
-    }
-    add_op(self, op);
-}
-
-/* What a transfer did to the account of its receiver. */
-static void add_credit(history_t *self, const job_t *job)
-{
-    result_t result;
-
-    if (job->command.kind != COMMAND_TRANSFER || job->answer.size == 0 || job->http >= 300)
-        return;
-    errcode_t rc = result_decode(&result, job->answer.bytes, job->answer.size, NULL);
-    INVARIANT(rc == ERR_NONE);
-    add_op(self, (linear_op_t){.kind = LINEAR_CHANGE,
-                               .called = job->effective,
-                               .answered = job->answered,
-                               .delta = result.points,
-                               .after = result.to_balance_after,
-                               .after_known = true,
-                               .name = job->key});
-}
-
-static bool read_account(const judge_t *self, store_t *books, const member_t *member,
-                         account_t *out)
+bool judge_account(const judge_t *self, store_t *books, const member_t *member, account_t *out)
 {
     buffer_t scratch;
     bool found = false;
@@ -399,150 +252,13 @@ static bool read_account(const judge_t *self, store_t *books, const member_t *me
     return found;
 }
 
-/* The log has lost what it had confirmed. What is answered for calls after that moment must fit what it kept; of calls
- * before, nobody can say more than that they may have had their effect afterwards. */
-static void forget_before_cut(const judge_t *self, const member_t *member, history_t *history)
-{
-    const cut_t *cut = &self->life->cut;
-    store_t *books = store_memory_new();
-    account_t account;
-    told_t told;
-    size_t kept = 0;
-
-    replay((judge_t *)self, books, cut->partition, cut->kept, &told);
-    for (size_t i = 0; i < history->count; i++) {
-        linear_op_t op = history->ops[i];
-        if (op.called < cut->tick) {
-            if (op.answered < cut->tick || op.kind >= LINEAR_READ)
-                continue;
-            op.answered = LINEAR_NEVER;
-            op.after_known = false;
-        }
-        history->ops[kept++] = op;
-    }
-    history->count = kept;
-    if (read_account(self, books, member, &account)) {
-        add_op(history, (linear_op_t){.kind = LINEAR_ENROL,
-                                      .called = 0,
-                                      .answered = 1,
-                                      .delta = account.available,
-                                      .name = "the state at the cut"});
-        add_op(history, (linear_op_t){.kind = LINEAR_STATUS,
-                                      .called = 2,
-                                      .answered = 3,
-                                      .status = account.status,
-                                      .name = "the status at the cut"});
-    }
-    store_destroy(&books);
-}
-
-static int by_call(const void *a, const void *b)
-{
-    uint64_t x = ((const linear_op_t *)a)->called, y = ((const linear_op_t *)b)->called;
-    return x < y ? -1 : x > y;
-}
-
-static void print_history(const history_t *self, unsigned member, const char *why)
-{
-    static const char *const kinds[] = {"enrol", "change",  "detour", "status",
-                                        "read",  "nothing", "short",  "refused"};
-
-    fprintf(stderr, "history of member %u: %s\n", member, why);
-    qsort(self->ops, self->count, sizeof *self->ops, by_call);
-    for (size_t i = 0; i < self->count; i++) {
-        const linear_op_t *op = &self->ops[i];
-        fprintf(stderr, "  %6" PRIu64 " %6" PRId64 " %-8s %+6" PRId64 " -> %s%" PRId64 " %s\n",
-                op->called, op->answered == LINEAR_NEVER ? -1 : (int64_t)op->answered,
-                kinds[op->kind], op->delta, op->after_known ? "" : "? ", op->after,
-                op->name != NULL ? op->name : "");
-    }
-}
-
-/* Every entry of a partition's log, what became of it, and the commands in it. */
-static void print_log(life_t *life, uint16_t partition)
-{
-    log_shared_t *log = shared_log(life->world);
-    position_t position = {.epoch = 0};
-
-    for (size_t i = 0; i < log_shared_count(log, partition); i++) {
-        const log_entry_t *entry = log_shared_entry(log, partition, i);
-        record_header_t header = {.kind = 0};
-        record_reason_t reason = REASON_NONE;
-        const uint8_t *body = NULL;
-        size_t at = 0;
-        bool corrupt = false;
-        section_t section;
-        command_t command;
-        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
-        if (verdict == VERDICT_ACCEPT)
-            verdict = record_judge(&position, &header, entry->bytes, entry->n, entry->log_time_us,
-                                   &reason);
-        fprintf(stderr,
-                "%5" PRIu64 " %.6f kind %u epoch %" PRIu64 " seq %" PRIu64 " by %02x%02x %s%s:",
-                entry->offset, (double)(entry->landed_us - SHARED_START_US) / 1e6, header.kind,
-                header.epoch, header.seq, header.incarnation.bytes[0], header.incarnation.bytes[1],
-                record_reason_name(reason), entry->delivered ? "" : ", not confirmed");
-        while (body != NULL && section_next(body, header.body_bytes, &at, &section, &corrupt)) {
-            if (section.command_bytes == 0 ||
-                command_decode(&command, section.command, section.command_bytes, NULL) != ERR_NONE)
-                continue;
-            if (command.kind >= COMMAND_MESSAGE)
-                fprintf(stderr, " %s %" PRIu64 " %s %u",
-                        command.kind == COMMAND_ACK ? "ack" : "message", command.entry,
-                        command.kind == COMMAND_ACK ? "of" : "from", command.id);
-            else
-                fprintf(stderr, " %u %.*s", command.kind, (int)command.key.n, command.key.bytes);
-        }
-        fprintf(stderr, "\n");
-    }
-}
-
-static void check_member(const judge_t *self, unsigned number)
-{
-    life_t *life = self->life;
-    const member_t *member = &life->members[number];
-    history_t history = {.ops = NULL};
-    char why[160];
-
-    for (unsigned i = 0; i < life->job_count; i++) {
-        const job_t *job = &life->jobs[i];
-        if (job->member == number)
-            add_job(&history, life, job);
-        if (job->other == number && job->other != job->member)
-            add_credit(&history, job);
-    }
-    for (size_t i = 0; i < life->question_count; i++) {
-        const question_t *question = &life->questions[i];
-        if (question->member == number && question->answered != 0)
-            add_op(&history, (linear_op_t){.kind = question->exists ? LINEAR_READ : LINEAR_NOTHING,
-                                           .called = question->called,
-                                           .answered = question->answered,
-                                           .after = question->balance,
-                                           .after_known = question->exists,
-                                           .name = "a question"});
-    }
-    if (life->cut.cut && member->partition == life->cut.partition)
-        forget_before_cut(self, member, &history);
-    linear_verdict_t verdict = linear_check(history.ops, history.count, why, sizeof why);
-    if (verdict == LINEAR_FAILS)
-        life_fail(life, "member %u: %s", number, why);
-    life->report->undecided += verdict == LINEAR_UNDECIDED;
-    if (verdict != LINEAR_HOLDS && log_enabled(LOG_DEBUG))
-        print_history(&history, number, why);
-    if (verdict == LINEAR_FAILS && log_enabled(LOG_DEBUG))
-        print_log(life, member->partition);
-    free(history.ops);
-}
-
-/* ---- books ---- */
-
 static void check_reconciliation(const judge_t *self, unsigned number)
 {
     life_t *life = self->life;
     const member_t *member = &life->members[number];
     account_t account;
 
-    if (!read_account(self, self->books, member, &account)) {
+    if (!judge_account(self, self->books, member, &account)) {
         if (member->account != 0 && !life->cut.cut)
             life_fail(life, "member %u was enrolled and is not there", number);
         return;
@@ -616,8 +332,8 @@ void life_judge(life_t *life)
         compare_replicas(&self);
     if (!life->failed)
         check_keys(&self);
-    for (unsigned i = 0; i < life->member_count && !life->failed; i++)
-        check_member(&self, i);
+    if (!life->failed)
+        judge_histories(&self);
     if (!life->failed)
         check_books(&self);
     make_digest(&self);

@@ -27,7 +27,7 @@ typedef struct {
 
 typedef struct {
     command_t command;
-    char key[24];
+    char mark[24]; /* its key, if it has one, and the description of its entries */
     char json[64];
     unsigned member, other; /* whose; the receiver of a transfer */
     uint16_t partition;
@@ -47,6 +47,11 @@ typedef struct {
     uint64_t answered;  /* of the first final answer */
     buffer_t answer;    /* owned; without its mark of replay */
 } job_t;
+
+static inline bool job_is_keyed(const job_t *job)
+{
+    return job->command.key.n > 0;
+}
 
 /* A linearizable read. */
 typedef struct {

@@ -791,6 +791,47 @@ static void reads_are_as_fresh_as_they_are_asked_to_be(void)
     atomic_store(&nodes[1].follows, false);
 }
 
+typedef struct {
+    int node;
+    unsigned long count;
+    errcode_t rc;
+} reading_t;
+
+static void *read_fresh(void *argument)
+{
+    reading_t *self = argument;
+    err_t err;
+
+    self->rc = read_from(self->node, 0, READ_LINEARIZABLE, &self->count, &err);
+    return NULL;
+}
+
+/* The log has another owner and another write, and no router has heard of either. */
+static void a_deposed_owner_that_does_not_know_answers_no_read(void)
+{
+    for (int node = 0; node < FIRST; node += 2) { /* at the owner itself, and elsewhere */
+        reading_t reading = {.node = node};
+        pthread_t thread;
+        uint64_t before, epoch;
+
+        claim(0, 0);
+        EVENTUALLY(strcmp(router_owner_name(nodes[2].router, 0), addresses[0]) == 0);
+        CHECK(owner_of(0, &before) == 0);
+        epoch = log_claim(0, 1);
+        (void)pthread_mutex_lock(&log_lock);
+        put_row(&nodes[1], 0, ++books.applied[0]);
+        (void)pthread_mutex_unlock(&log_lock);
+        (void)atomic_fetch_add(&acknowledged[0], 1);
+        CHECK(pthread_create(&thread, NULL, read_fresh, &reading) == 0);
+        EVENTUALLY(metrics_say("fealty_cluster_parked 1\n"));
+        router_set_owned(nodes[1].router, 0, epoch, true);
+        CHECK(pthread_join(thread, NULL) == 0);
+        CHECK(reading.rc == ERR_NONE);
+        CHECK(reading.count == atomic_load(&acknowledged[0]));
+        router_set_owned(nodes[0].router, 0, before, false);
+    }
+}
+
 static void *read_one(void *argument)
 {
     unsigned long *count = argument;
@@ -807,6 +848,8 @@ static void many_readers_share_a_few_barriers(void)
     unsigned long counts[READERS] = {0}, before;
     char line[128];
 
+    move(0, 0, true, 0);
+    EVENTUALLY(strcmp(router_owner_name(nodes[1].router, 0), addresses[0]) == 0);
     before = node_barriers(&nodes[0]);
     node_hold(&nodes[0], true);
     for (int i = 0; i < READERS; i++)
@@ -886,6 +929,7 @@ int main(void)
     STEP(another_cluster_is_refused);
     STEP(a_node_that_keeps_its_partitions_to_itself_is_refused);
     STEP(reads_are_as_fresh_as_they_are_asked_to_be);
+    STEP(a_deposed_owner_that_does_not_know_answers_no_read);
     STEP(many_readers_share_a_few_barriers);
     for (int i = 0; i < FIRST; i++)
         node_end(i);

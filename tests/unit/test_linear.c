@@ -1,7 +1,6 @@
 /* test_linear.c - the checker finds the order that explains a history, and sees when there is none */
 #include "tests/sim/linear.h"
 
-
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
@@ -155,17 +154,6 @@ Test(linear, nobody_is_enrolled_twice)
 {
     HISTORY(enrol(1, 2, 10), enrol(3, 4, 10));
     cr_assert_eq(verdict, LINEAR_FAILS);
-}
-
-Test(linear, a_refused_transfer_may_be_seen_on_its_way_and_is_back_at_its_end)
-{
-    linear_op_t detour = {.kind = LINEAR_DETOUR, .called = 3, .answered = 8, .delta = 40};
-    const linear_op_t seen[] = {enrol(1, 2, 100), detour, look(4, 5, 60), look(6, 7, 100)};
-    cr_assert_eq(check(seen, COUNT_OF(seen)), LINEAR_HOLDS);
-    const linear_op_t unseen[] = {enrol(1, 2, 10), detour, look(4, 5, 10), look(9, 10, 10)};
-    cr_assert_eq(check(unseen, COUNT_OF(unseen)), LINEAR_HOLDS);
-    const linear_op_t gone[] = {enrol(1, 2, 100), detour, look(9, 10, 60)};
-    cr_assert_eq(check(gone, COUNT_OF(gone)), LINEAR_FAILS);
 }
 
 Test(linear, a_refusal_by_status_needs_the_status)

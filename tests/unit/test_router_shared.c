@@ -279,11 +279,28 @@ Test(router_shared, a_command_that_nobody_takes_comes_back_within_a_second, .tim
 
     alone_begin(&alone, true);
     router_set_owned(alone.router, 3, 5, true);
-    atomic_store(&alone.answer, ERR_UNREACHABLE); /* and the owner stays the same */
+    atomic_store(&alone.answer, ERR_NOT_OWNER); /* and the owner stays the same */
     cr_assert_eq(alone_ask(&alone, 3, &err), ERR_UNREACHABLE);
     took_us = clock_boot_us(clock_system()) - began_us;
     cr_assert_geq(took_us, SECOND);
     cr_assert_lt(took_us, 5 * SECOND);
+    cr_assert_eq(atomic_load(&alone.commands), 1);
+    alone_end(&alone);
+}
+
+Test(router_shared, an_owner_whose_log_does_not_answer_says_so_at_once, .timeout = 30)
+{
+    alone_t alone;
+    int64_t began_us = clock_boot_us(clock_system());
+    err_t err;
+
+    alone_begin(&alone, true);
+    router_set_owned(alone.router, 3, 5, true);
+    atomic_store(&alone.answer, ERR_UNREACHABLE);
+    cr_assert_eq(alone_ask(&alone, 3, &err), ERR_UNREACHABLE);
+    cr_assert_eq(alone_read(&alone, 3, READ_LINEARIZABLE, &err), ERR_UNREACHABLE);
+    cr_assert_str_eq(err.text, err_info(ERR_UNREACHABLE)->text); /* the copy's words */
+    cr_assert_lt(clock_boot_us(clock_system()) - began_us, SECOND / 2);
     cr_assert_eq(atomic_load(&alone.commands), 1);
     alone_end(&alone);
 }
