@@ -6,6 +6,7 @@
  *            Control: GENESIS (first in the log wins), then VIEWs, each whole: `number == present + 1`, first in the log
  *            wins, everything else is ignored. A node joins, changes its address or its incarnation, and leaves by
  *            proposing the next view; who loses proposes again on top of the winner after a random 0 to 500 ms.
+ *            A silent member under this node's own address is a node whose disk was replaced: it is left out.
  *            A view's placement is computed once by its proposer: owner and followers per partition, consistent hashing
  *            with bounded load, moving as little as possible from the view before.
  *            Liveness: each node publishes one heartbeat a second with the partitions that it owns, cannot move

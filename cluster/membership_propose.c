@@ -11,6 +11,8 @@ static bool make_view(membership_t *self);
 static view_member_t myself(const membership_t *self, const view_t *view);
 static bool put_self(membership_t *self, view_t *next);
 static bool obey(membership_t *self, view_t *next);
+static size_t dead_twin(const membership_t *self);
+static void take_out(view_t *next, size_t member);
 static errcode_t take_order(membership_t *self, order_t order, const hash_t *node, err_t *err);
 static bool leaves_nobody(const membership_t *self, size_t member);
 
@@ -79,7 +81,7 @@ static bool wanted(const membership_t *self)
 {
     view_member_t member;
 
-    if (self->me == SIZE_MAX || self->order != ORDER_NONE)
+    if (self->me == SIZE_MAX || self->order != ORDER_NONE || dead_twin(self) != SIZE_MAX)
         return true;
     member = myself(self, self->view);
     return memcmp(&member, &self->view->members[self->me], sizeof member) != 0;
@@ -116,6 +118,13 @@ static bool make_view(membership_t *self)
     }
     changed = put_self(self, next);
     changed |= obey(self, next);
+    if (self->viewed && dead_twin(self) != SIZE_MAX) {
+        size_t twin = view_member(next, &self->view->members[dead_twin(self)].node);
+        if (twin != SIZE_MAX) {
+            take_out(next, twin);
+            changed = true;
+        }
+    }
     if (!changed)
         return false;
     next->number++;
@@ -180,6 +189,26 @@ static bool put_self(membership_t *self, view_t *next)
     return true;
 }
 
+/* A member that stands under this node's own address and is silent: a node whose disk was replaced, since two processes
+ * cannot listen there. Its place would otherwise keep partitions that nobody can own. */
+static size_t dead_twin(const membership_t *self)
+{
+    if (self->me == SIZE_MAX || self->count < MEMBERSHIP_SILENCE)
+        return SIZE_MAX;
+    for (size_t i = 0; i < self->view->member_count; i++)
+        if (i != self->me && strcmp(self->view->members[i].address, self->address) == 0 &&
+            !membership_alive(self, i) && membership_silence(self, i) >= 2 * MEMBERSHIP_SILENCE)
+            return i;
+    return SIZE_MAX;
+}
+
+static void take_out(view_t *next, size_t member)
+{
+    memmove(&next->members[member], &next->members[member + 1],
+            (next->member_count - member - 1) * sizeof next->members[0]);
+    next->member_count--;
+}
+
 /* What the operator wants; done, or not possible any more: nothing. */
 static bool obey(membership_t *self, view_t *next)
 {
@@ -197,9 +226,7 @@ static bool obey(membership_t *self, view_t *next)
                                    next->members[member].address);
             return false;
         }
-        memmove(&next->members[member], &next->members[member + 1],
-                (next->member_count - member - 1) * sizeof next->members[0]);
-        next->member_count--;
+        take_out(next, member);
         return true;
     }
     if ((next->members[member].weight == 0) == (order == ORDER_DRAIN)) {

@@ -36,7 +36,7 @@ typedef struct {
 /* Each with its reason in docs/kafka.md. */
 static const setting_t settings[] = {
     {"socket.nagle.disable", "true", P | C | T},
-    {"socket.timeout.ms", "3500", P | C | T},
+    {"socket.timeout.ms", "3000", P | C | T},
     {"socket.connection.setup.timeout.ms", "3000", P | C | T},
     {"api.version.request.timeout.ms", "3000", P | C | T},
     {"reconnect.backoff.ms", "50", P | C | T},

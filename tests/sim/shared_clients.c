@@ -441,7 +441,7 @@ bool life_all_known(const life_t *self)
 {
     for (unsigned i = 0; i < self->job_count; i++)
         if ((!self->jobs[i].final || self->jobs[i].open > 0) &&
-            !life_given_up(self, self->jobs[i].partition))
+            !job_is_hopeless(self, &self->jobs[i]))
             return false;
     return true;
 }

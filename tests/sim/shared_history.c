@@ -130,7 +130,7 @@ static void check_effects(effects_t *self, unsigned number)
     unsigned out = 0, back = 0, others = 0;
     bool success = job->answer.size > 0 && job->http < 300;
 
-    if (before_cut(life, job) || life_given_up(life, job->partition))
+    if (before_cut(life, job) || job_is_hopeless(life, job))
         return;
     for (size_t i = self->first[number]; i != NO_EFFECT; i = self->effects[i].next) {
         const effect_t *effect = &self->effects[i];
@@ -198,7 +198,7 @@ static void add_answer(history_t *self, const life_t *life, const job_t *job)
         add_op(self, op);
         return;
     }
-    if (job->nothing || job->unknown || job->command.kind == COMMAND_DEFINE)
+    if (!job->final || job->nothing || job->unknown || job->command.kind == COMMAND_DEFINE)
         return;
     if (before_cut(life, job) && job->command.kind != COMMAND_ENROL &&
         job->command.kind != COMMAND_SET_STATUS)
@@ -242,7 +242,7 @@ static void add_entry(history_t *self, const life_t *life, const effect_t *effec
                       .after_known = true,
                       .name = job->mark};
 
-    if (before_cut(life, job) || job->unknown) {
+    if (before_cut(life, job) || job->unknown || !job->final) {
         /* at any time */
     } else if (success && !effect->reversed && effect->type != ENTRY_REVERSAL) {
         op.called = job->effective;
@@ -358,7 +358,7 @@ static void check_member(const effects_t *self, unsigned number)
     account_t account;
     char why[160] = "";
 
-    if (life_given_up(life, member->partition))
+    if (life->broken[member->partition])
         return;
     bool exists = judge_account(self->judge, self->judge->books, member, &account);
     for (unsigned i = 0; i < life->job_count; i++)

@@ -76,7 +76,7 @@ void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t coun
         if (verdict == VERDICT_ACCEPT)
             verdict = record_judge(&told->position, &header, entry->bytes, entry->n,
                                    entry->log_time_us, &reason);
-        if (verdict == VERDICT_HALT && !self->life->cut.cut) {
+        if (verdict == VERDICT_HALT && !self->life->broken[partition]) {
             life_fail(self->life,
                       "the log of partition %u halts its readers at offset %" PRIu64 ": %s",
                       partition, entry->offset, record_reason_name(reason));
@@ -95,13 +95,13 @@ void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t coun
     }
 }
 
-bool life_log_is_broken(life_t *life)
+static bool is_broken(life_t *life, uint16_t partition)
 {
     log_shared_t *log = shared_log(life->world);
     position_t position = {.epoch = 0};
 
-    for (size_t i = 0; i < log_shared_count(log, life->cut.partition); i++) {
-        const log_entry_t *entry = log_shared_entry(log, life->cut.partition, i);
+    for (size_t i = 0; i < log_shared_count(log, partition); i++) {
+        const log_entry_t *entry = log_shared_entry(log, partition, i);
         record_header_t header;
         record_reason_t reason;
         const uint8_t *body;
@@ -113,6 +113,14 @@ bool life_log_is_broken(life_t *life)
             return true;
     }
     return false;
+}
+
+void life_find_broken(life_t *life)
+{
+    for (uint16_t p = 0; p <= life->partitions; p++) {
+        life->broken[p] = life->broken[p] || is_broken(life, p);
+        life->any_broken = life->any_broken || life->broken[p];
+    }
 }
 
 static void make_books(judge_t *self)
@@ -181,7 +189,7 @@ static void compare_replicas(judge_t *self)
     for (uint16_t p = 0; p <= life->partitions && !life->failed; p++) {
         uint64_t digest = digest_of(self->books, p);
         unsigned copies = 0;
-        if (life_given_up(life, p))
+        if (life->broken[p])
             continue;
         for (size_t node = 0; node < shared_nodes(life->world) && !life->failed; node++) {
             replica_state_t state = shared_state(life->world, node, p);
@@ -259,7 +267,7 @@ static void check_reconciliation(const judge_t *self, unsigned number)
     account_t account;
 
     if (!judge_account(self, self->books, member, &account)) {
-        if (member->account != 0 && !life->cut.cut)
+        if (member->account != 0 && !life->cut.cut && !life->any_broken)
             life_fail(life, "member %u was enrolled and is not there", number);
         return;
     }
@@ -303,7 +311,7 @@ static void check_books(judge_t *self)
     for (unsigned i = 0; i < life->member_count && !life->failed; i++)
         check_reconciliation(self, i);
     /* A partition that lost what was confirmed has forgotten messages, too: its pairs halt. */
-    if (life->failed || life->cut.cut)
+    if (life->failed || life->cut.cut || life->any_broken)
         return;
     if (!proof_disks_pairs(&disks, life->err) || !proof_disks_points(&disks, life->err) ||
         !proof_disks_rest(&disks, life->err))

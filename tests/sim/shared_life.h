@@ -75,8 +75,6 @@ typedef struct {
     uint16_t partition;
     size_t kept; /* entries */
     uint64_t tick;
-    bool
-        broken; /* what landed afterwards refers to what is lost: every reader halts there, until an operator's word */
 } cut_t;
 
 typedef struct {
@@ -90,6 +88,9 @@ typedef struct {
     bool transfers;     /* between partitions */
     bool halts_allowed; /* the log is cut behind somebody's back */
     cut_t cut;
+    /* What landed after a cut refers to what is lost: every reader halts there, until an operator's word. */
+    bool broken[NODE_PARTITIONS_MAX + 1];
+    bool any_broken;
     member_t members[LIFE_MEMBERS_MAX];
     unsigned member_count;
     job_t *jobs; /* owned; LIFE_JOBS_MAX */
@@ -124,12 +125,13 @@ void life_session(life_t *self, unsigned member);
 
 /* shared_judge.c */
 void life_judge(life_t *self);
-/* Does the log of the cut partition halt everybody who reads it from its beginning? */
-bool life_log_is_broken(life_t *self);
-/* Nothing is expected of a partition whose log is broken. */
-static inline bool life_given_up(const life_t *self, uint16_t partition)
+/* Finds the logs that halt everybody who reads them from their beginning. */
+void life_find_broken(life_t *self);
+/* It cannot end: a log that it needs is broken. */
+static inline bool job_is_hopeless(const life_t *self, const job_t *job)
 {
-    return self->cut.broken && partition == self->cut.partition;
+    return self->broken[job->partition] || (job->command.kind == COMMAND_TRANSFER &&
+                                            self->broken[self->members[job->other].partition]);
 }
 
 #endif

@@ -501,13 +501,14 @@ static const char *unrest(const life_t *life)
         return "some commands never came to an answer";
     for (uint16_t p = 0; p <= life->partitions; p++) {
         size_t owner = shared_owner(life->world, p);
-        if (life_given_up(life, p))
+        if (life->broken[p])
             continue;
         snprintf(text, sizeof text, "partition %u has no owner", p);
         if (owner == SIZE_MAX || shared_state(life->world, owner, p) != REPLICA_OWNER)
             return text;
         snprintf(text, sizeof text, "partition %u does not come to rest at its owner", p);
-        if (!replica_idle(shared_node(life->world, owner)->replicas[p]) && !life->cut.cut)
+        if (!replica_idle(shared_node(life->world, owner)->replicas[p]) && !life->cut.cut &&
+            !life->any_broken)
             return text;
         for (size_t i = 0; i < shared_nodes(life->world); i++) {
             replica_state_t state = shared_state(life->world, i, p);
@@ -539,8 +540,8 @@ static void come_to_rest(run_t *self)
         life_ask_again(life);
         watch_halts(self);
         rebuild_halted(self);
-        if (life->cut.cut && !life->cut.broken)
-            life->cut.broken = life_log_is_broken(life);
+        if (life->halts_allowed && chosen(self, 20))
+            life_find_broken(life);
     }
 }
 
@@ -551,7 +552,7 @@ static void look_at_all(run_t *self)
 
     for (unsigned i = 0; i < life->member_count && !life->failed; i++) {
         int64_t until_us = shared_now_us(life->world) + LOOK_US;
-        bool known = life_given_up(life, life->members[i].partition);
+        bool known = life->broken[life->members[i].partition];
         while (!known && !life->failed) {
             size_t at = life->question_count;
             life_look(life, i);

@@ -161,6 +161,44 @@ Test(membership, tells_the_cluster_when_its_address_or_rack_changes)
     world_free(world);
 }
 
+Test(membership, takes_the_place_of_a_dead_node_under_its_own_address)
+{
+    world_t *world = world_of(3, 16, 1);
+    world_node_t *node = &world->nodes[5];
+    char address[ADDRESS_BYTES];
+    membership_config_t config;
+
+    world_kill(world, 1);
+    node->starts++;
+    node->incarnation = hash_bytes("a new disk", 10);
+    config = world_config(node, address);
+    config.address = "10.0.0.2:7001"; /* that of number 1 */
+    node->membership = membership_new(&config);
+    world_settle(world, 30 * WORLD_SECOND);
+    cr_assert_eq(world_view(world)->member_count, 3);
+    cr_assert_eq(world_member(world, 1), SIZE_MAX);
+    cr_assert_geq(world_owned(world, 5), 4);
+    world_free(world);
+}
+
+Test(membership, leaves_a_living_node_under_its_own_address_alone)
+{
+    world_t *world = world_of(3, 16, 1);
+    world_node_t *node = &world->nodes[5];
+    char address[ADDRESS_BYTES];
+    membership_config_t config;
+
+    node->starts++;
+    node->incarnation = hash_bytes("a twin", 6);
+    config = world_config(node, address);
+    config.address = "10.0.0.2:7001";
+    node->membership = membership_new(&config);
+    world_run(world, 20 * WORLD_SECOND);
+    cr_assert_eq(world_view(world)->member_count, 4);
+    cr_assert_neq(world_member(world, 1), SIZE_MAX);
+    world_free(world);
+}
+
 Test(membership, says_so_when_its_address_cannot_stand_in_a_view)
 {
     world_t *world = world_of(1, 16, 1);
@@ -189,6 +227,7 @@ Test(membership, does_not_let_in_more_than_fit)
         view->members[i] = view->members[0];
         view->members[i].node = hash_bytes(&i, sizeof i);
         view->members[i].incarnation = hash_bytes(&i, 1);
+        (void)snprintf(view->members[i].address, ADDRESS_BYTES, "10.0.1.%u:7001", i);
     }
     view->member_count = VIEW_MEMBERS_MAX;
     view->number++;
