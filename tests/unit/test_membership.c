@@ -174,7 +174,8 @@ Test(membership, takes_the_place_of_a_dead_node_under_its_own_address)
     config = world_config(node, address);
     config.address = "10.0.0.2:7001"; /* that of number 1 */
     node->membership = membership_new(&config);
-    world_settle(world, 30 * WORLD_SECOND);
+    world_run(world, 10 * WORLD_SECOND);
+    world_settle(world, 20 * WORLD_SECOND);
     cr_assert_eq(world_view(world)->member_count, 3);
     cr_assert_eq(world_member(world, 1), SIZE_MAX);
     cr_assert_geq(world_owned(world, 5), 4);
