@@ -157,7 +157,9 @@ size_t members_shared_hello(members_t *self, const hash_t *from, const link_shar
     }
     peer = &self->peers[link];
     news = !peer->up || !hash_equal(from, &peer->incarnation) ||
-           memcmp(as_peer, &peer->hello, sizeof *as_peer) != 0 ||
+           !hash_equal(&hello->heard, &peer->hello.heard) || hello->known != peer->hello.born ||
+           !hash_equal(&hello->cluster, &peer->hello.cluster) ||
+           hello->partitions != peer->hello.partitions ||
            memcmp(peer->epochs, hello->epochs, EPOCH_BYTES) != 0;
     /* Most say what the one before said: then nothing follows from it but that the peer is there. */
     peer->heard_us = news ? peer->heard_us : now_us;

@@ -258,7 +258,7 @@ static token_outcome_t token_find(call_t *call, text_t text, hash_t *token, http
     case SESSION_ENDED: return TOKEN_BAD;
     case SESSION_UNKNOWN: break;
     }
-    if (issuer >= router_partitions(self->router))
+    if (issuer > router_catalogue_partition(self->router))
         return TOKEN_BAD;
     if (atomic_fetch_add(&call->server->lookups, 1) >= LOOKUPS_MAX) {
         atomic_fetch_sub(&call->server->lookups, 1);

@@ -74,6 +74,7 @@ errcode_t migrate_count(const migrate_config_t *config, err_t *err)
 typedef struct {
     const migrate_config_t *config;
     bool awaited[BIRTH_PARTITIONS_MAX + 1];
+    uint64_t offsets[BIRTH_PARTITIONS_MAX + 1];
     size_t count;
 } look_t;
 
@@ -87,6 +88,7 @@ static void seen(look_t *self, size_t partition)
 static errcode_t await(look_t *self, size_t partition, uint64_t offset, err_t *err)
 {
     self->awaited[partition] = true;
+    self->offsets[partition] = offset;
     self->count++;
     return journal_follow(self->config->journal, (uint16_t)partition, offset, err);
 }
@@ -100,11 +102,9 @@ static errcode_t look_at_first(look_t *self, const journal_record_t *record, err
     const uint8_t *body;
 
     if (record->bytes == NULL)
-        return err_set(err, record->lost ? ERR_STATE : ERR_UNREACHABLE,
-                       record->lost ? "partition %u of the log does not reach back to its "
-                                      "beginning: a migration needs new topics, say another "
-                                      "--kafka-prefix (%.80s)"
-                                    : "partition %u of the log cannot be read: %.80s",
+        return err_set(err, ERR_STATE,
+                       "partition %u of the log does not reach back to its beginning: a migration "
+                       "needs new topics, say another --kafka-prefix (%.80s)",
                        record->partition, record->why != NULL ? record->why : "");
     if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_ACCEPT)
         return lane_foreign(record->partition, record->offset, record_reason_name(reason), err);
@@ -119,9 +119,6 @@ static errcode_t look_at_last(look_t *self, const journal_record_t *record, err_
 {
     const migrate_part_t *part = &self->config->plan->parts[record->partition];
 
-    if (record->bytes == NULL && !record->lost)
-        return err_set(err, ERR_UNREACHABLE, "partition %u of the log cannot be read: %.80s",
-                       record->partition, record->why != NULL ? record->why : "");
     if (record->bytes == NULL || !lane_same_record(&part->at, record))
         return err_set(err, ERR_STATE,
                        "the migration was complete, but partition %u of the log does not hold it "
@@ -145,9 +142,14 @@ static errcode_t look(look_t *self,
 
         while (rc == ERR_NONE && journal_next(config->journal, &record)) {
             if (record.partition == JOURNAL_CONTROL)
-                founded = true;
-            else if (record.partition <= config->source->partitions &&
-                     self->awaited[record.partition])
+                founded = founded || record.bytes != NULL;
+            else if (record.partition > config->source->partitions ||
+                     !self->awaited[record.partition])
+                continue;
+            else if (record.bytes == NULL && !record.lost) /* reading broke off */
+                rc = journal_follow(config->journal, record.partition,
+                                    self->offsets[record.partition], err);
+            else
                 rc = each(self, &record, err);
         }
         if (founded && each == look_at_first)
@@ -175,14 +177,15 @@ static errcode_t look_at_control(const migrate_config_t *config, err_t *err)
     errcode_t rc = journal_follow(config->journal, JOURNAL_CONTROL, 0, err);
 
     while (rc == ERR_NONE) {
-        while (journal_next(config->journal, &record)) {
-            if (record.bytes == NULL && !record.lost)
-                return err_set(err, ERR_UNREACHABLE, "the control channel cannot be read: %.80s",
-                               record.why != NULL ? record.why : "");
-            if (record.partition == JOURNAL_CONTROL)
+        while (rc == ERR_NONE && journal_next(config->journal, &record)) {
+            if (record.partition != JOURNAL_CONTROL)
+                continue;
+            if (record.bytes != NULL || record.lost)
                 return err_set(err, ERR_STATE, FOUNDED, config->plan->prefix);
+            rc = journal_follow(config->journal, JOURNAL_CONTROL, 0, err);
         }
-        rc = journal_commit(config->journal, NULL, err);
+        if (rc == ERR_NONE)
+            rc = journal_commit(config->journal, NULL, err);
         if (rc == ERR_NONE && journal_behind(config->journal, JOURNAL_CONTROL) == 0)
             return ERR_NONE; /* and it stays followed */
         if (rc == ERR_NONE)

@@ -8,7 +8,7 @@
 
 #define AGAIN_US   INT64_C(200000)
 #define SILENCE_US INT64_C(60000000)
-#define DOUBTS_MAX 50
+#define DOUBTS_MAX 100
 #define AT_ONCE    4
 #define ROW_HEAD   16 /* at least what a write takes besides key and value */
 

@@ -17,8 +17,9 @@ from kafka_bed import Bed, load_tests  # noqa: E402,F401
 
 PROBE = os.environ.get("JOURNAL_PROBE") or os.path.join(ROOT, "build", "kafka", "journal_probe")
 SCENARIO_SECONDS = 150
-# Longest time that a partition may stand still while a broker dies: brokers notice after 3 s, clients a second later.
-GAP_SECONDS = 8.0
+# Longest time that a partition may stand still while a broker dies. Brokers notice after 3 s, clients a second later;
+# the rest is for a machine that has other things to do. docs/kafka.md has what was measured.
+GAP_SECONDS = 12.0
 
 
 class Running:
