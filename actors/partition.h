@@ -31,7 +31,7 @@ typedef struct {
     catalogue_t *catalogue;
     row_cache_t *cache; /* of the shard, shared by its partitions */
     hash_t incarnation;
-    bool shared; /* the log is shared with other nodes: replica.c drives it, see below */
+    bool shared;       /* the log is shared with other nodes: replica.c drives it, see below */
     uint32_t pair_max; /* unacknowledged requests to one partition; 0: MESSAGE_PAIR_MAX */
     /* Frame for the owner of partition dst (maybe this very shard). At most once. */
     void (*send)(void *state, uint16_t dst, const void *frame, size_t n);

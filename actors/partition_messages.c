@@ -20,6 +20,18 @@ static void messages_halt(partition_t *self, bool sending, uint16_t other, const
               self->trouble);
 }
 
+/* On a shared log an acknowledgement of what was never sent first of all means that another node owns this partition
+ * meanwhile and has sent it. Only who landed a record after it had come was still the owner: then, when it comes again,
+ * one side was restored. true: nothing is to be concluded yet. */
+static bool messages_strange(partition_t *self, sending_t *sending)
+{
+    if (!self->config.shared || sending->strange == STRANGE_PROVEN)
+        return false;
+    sending->strange = STRANGE_SEEN;
+    self->prove_due = true;
+    return true;
+}
+
 /* ---- messages ---- */
 
 errcode_t partition_room(const partition_t *self, uint16_t dst, err_t *err)
@@ -135,6 +147,8 @@ static void on_ack(partition_t *self, const frame_t *frame)
         return;
     }
     if (frame->n >= fresh.next) {
+        if (messages_strange(self, sending))
+            return;
         messages_halt(self, true, frame->dst, "it acknowledges messages that were never sent");
         return;
     }
@@ -260,10 +274,12 @@ void messages_pump(partition_t *self, uint16_t dst, int64_t wall_us)
 
     if (sending->halted)
         return;
-    if (sending->sent < sending->committed.acked)
-        sending->sent = sending->committed.acked;
+    /* What the receiver has acknowledged needs no other copy, and on a shared log its row may be gone already: the
+     * effects of a round are stored before it lands. */
+    if (sending->sent < sending->decided.acked)
+        sending->sent = sending->decided.acked;
     while (sending->sent + 1 < sending->committed.next &&
-           sending->sent < sending->committed.acked + MESSAGE_WINDOW &&
+           sending->sent < sending->decided.acked + MESSAGE_WINDOW &&
            bytes < MESSAGE_WINDOW_BYTES) {
         if (!send_one(self, dst, sending->sent + 1, &bytes))
             return;

@@ -30,8 +30,8 @@ static void seal_claim(partition_t *self, record_header_t *header)
  * its round has no other (protocol section 2). */
 static bool needs_barrier(const partition_t *self)
 {
-    return self->config.shared && self->now->sealed == 0 && self->now->reply_count > 0 &&
-           !MUTANT(DENIAL_WITHOUT_BARRIER);
+    return self->config.shared && self->now->sealed == 0 &&
+           (self->prove_due || (self->now->reply_count > 0 && !MUTANT(DENIAL_WITHOUT_BARRIER)));
 }
 
 bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, size_t *n)
@@ -266,6 +266,12 @@ void partition_fly(partition_t *self)
             round->in[i] = self->receiving[i].decided;
         }
     self->has_mail = false;
+    if (self->prove_due && round->sealed > 0) {
+        self->prove_due = false;
+        for (uint16_t i = 0; i <= self->config.partitions; i++)
+            if (self->sending[i].strange == STRANGE_SEEN)
+                self->sending[i].strange = STRANGE_ASKED;
+    }
     self->flying = round;
     self->now = round == &self->rounds[0] ? &self->rounds[1] : &self->rounds[0];
 }
@@ -313,6 +319,9 @@ void partition_landed(partition_t *self, int64_t wall_us)
                 self->receiving[i].committed = round->in[i];
             }
         publish_changes(self, round->changes_bytes);
+        for (uint16_t i = 0; self->config.shared && i <= self->config.partitions; i++)
+            if (self->sending[i].strange == STRANGE_ASKED)
+                self->sending[i].strange = STRANGE_PROVEN;
     }
     round_clear(round);
     self->flying = NULL;

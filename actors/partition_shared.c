@@ -74,6 +74,7 @@ errcode_t partition_own(partition_t *self, err_t *err)
     self->counters_changed = false;
     self->checkpoint_due = false;
     self->counting_count = 0;
+    self->prove_due = false;
     errcode_t rc = partition_load(self, &position, true, err);
     if (rc == ERR_NONE)
         self->state = PARTITION_OWNER;
@@ -192,7 +193,7 @@ size_t partition_pending_bytes(const partition_t *self)
 bool partition_has_round(const partition_t *self)
 {
     return self->now->reply_count > 0 || self->now->record_count > 0 || self->has_mail ||
-           self->checkpoint_due;
+           self->checkpoint_due || self->prove_due;
 }
 
 /* ---- telling what others wrote ---- */

@@ -46,6 +46,7 @@ typedef struct {
     int64_t backoff_us;
     uint64_t bytes; /* of unacknowledged bodies */
     bool halted;
+    uint8_t strange; /* shared log: an impossible acknowledgement came; see messages_strange() */
 } sending_t;
 
 typedef struct {
@@ -63,6 +64,9 @@ typedef struct {
 
 #define COUNTING_PLACES   4096
 #define ROUND_RECORDS_MAX 512
+
+/* Of sending_t.strange: one came; a round begun since then is in the log; it has landed. */
+enum { STRANGE_NONE, STRANGE_SEEN, STRANGE_ASKED, STRANGE_PROVEN };
 
 /* A record that was sealed here: its header, and the chain behind it. */
 typedef struct {
@@ -111,7 +115,8 @@ struct partition {
     uint64_t accounts;
 
     /* rounds: one is being decided while the one before may be on its way to the disk */
-    bool has_mail; /* shared log: a frame or a request has come since the last round was sealed */
+    bool prove_due; /* shared log: the next round gets a record in any case */
+    bool has_mail;  /* shared log: a frame or a request has come since the last round was sealed */
     round_t rounds[2];
     round_t *now;       /* being decided */
     round_t *flying;    /* sealed, being committed; NULL when none is */

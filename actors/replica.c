@@ -22,7 +22,7 @@
 #define PENDING_BYTES   (8u * 1024 * 1024)
 #define FOLLOW_AGAIN_US INT64_C(200000)
 #define CLAIM_AGAIN_US  INT64_C(200000)
-#define WIPE_ROWS        4096
+#define WIPE_ROWS       4096
 #define CLAIM_BEHIND_MAX \
     1000 /* records behind, by the journal's hint: a claim from far behind cannot win */
 
@@ -38,6 +38,8 @@ struct replica {
     /* reading */
     bool checking, follow_due;
     int64_t follow_at_us;
+    uint64_t
+        spoilt_at; /* offset of bytes that were no record, plus 1: a second look is under way or was had */
     position_t stored; /* as in the store */
     int64_t position_at_us;
 
@@ -301,13 +303,42 @@ static void halt_cut(replica_t *self)
     halted(self);
 }
 
+static void read_again(replica_t *self, int64_t boot_us)
+{
+    self->follow_due = true;
+    self->checking = self->found;
+    self->follow_at_us = boot_us;
+}
+
+/* Bytes that are no record may have been spoilt on their way here: they are fetched again, once. Bad again, they are
+ * bad for everybody, or `seen` will stop this reader. */
+static bool look_again(replica_t *self, const journal_record_t *record, int64_t boot_us)
+{
+    record_header_t header;
+    const uint8_t *body;
+    record_reason_t reason;
+
+    if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_IGNORE)
+        return false;
+    if (self->spoilt_at == record->offset + 1) {
+        log_error("partition %u: what the log holds at offset %llu is no record (%s): ignored",
+                  self->number, (unsigned long long)record->offset, record_reason_name(reason));
+        return false;
+    }
+    self->spoilt_at = record->offset + 1;
+    read_again(self, boot_us);
+    return true;
+}
+
 /* The first record after journal_follow: must be the one that was applied last. */
-static void end_check(replica_t *self, const journal_record_t *record)
+static void end_check(replica_t *self, const journal_record_t *record, int64_t boot_us)
 {
     self->checking = false;
-    if (!same_record(replica_position(self), record))
+    if (!same_record(replica_position(self), record)) {
+        if (record->offset == replica_position(self)->offset && look_again(self, record, boot_us))
+            return;
         halt_cut(self);
-    else if (self->state == REPLICA_CHECKING)
+    } else if (self->state == REPLICA_CHECKING)
         become(self, REPLICA_STANDBY);
 }
 
@@ -358,13 +389,11 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
             halt_cut(self);
             return;
         }
-        self->follow_due = true;
-        self->checking = self->found;
-        self->follow_at_us = boot_us;
+        read_again(self, boot_us);
         return;
     }
     if (self->checking) {
-        end_check(self, record);
+        end_check(self, record, boot_us);
         return;
     }
     uint64_t epoch_before = replica_position(self)->epoch;
@@ -374,7 +403,10 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
         effects->size = effects_before;
         halted(self);
         return;
-    case VERDICT_IGNORE: own_ignored(self, record, boot_us); return;
+    case VERDICT_IGNORE:
+        if (!look_again(self, record, boot_us))
+            own_ignored(self, record, boot_us);
+        return;
     case VERDICT_ACCEPT: break;
     }
     self->found = true;
@@ -575,8 +607,7 @@ void replica_on_command(replica_t *self, request_t *request, int64_t wall_us)
         if (self->state == REPLICA_HALTED)
             err_set(&err, ERR_HALTED, "%s", replica_trouble(self));
         else
-            err_set(&err, ERR_NOT_OWNER, "partition %u is not owned here; ask again",
-                    self->number);
+            err_set(&err, ERR_NOT_OWNER, "partition %u is not owned here; ask again", self->number);
     } else if (partition_full(self->partition) ||
                partition_pending(self->partition) >= PENDING_MAX ||
                partition_pending_bytes(self->partition) >= PENDING_BYTES) {

@@ -23,8 +23,9 @@ static errcode_t stopped(const migrate_config_t *config, err_t *err)
 
 /* ---- counting ---- */
 
-static errcode_t count_partition(const migrate_config_t *config, uint16_t partition,
-                                 buffer_t *scratch, const migrate_total_t *before, err_t *err)
+static errcode_t count_partition(const migrate_config_t *config, migrate_cursors_t *cursors,
+                                 uint16_t partition, buffer_t *scratch,
+                                 const migrate_total_t *before, err_t *err)
 {
     migrate_total_t *whole = &config->plan->parts[partition].whole;
     migrate_rows_t rows;
@@ -33,7 +34,7 @@ static errcode_t count_partition(const migrate_config_t *config, uint16_t partit
     errcode_t rc = ERR_NONE;
 
     *whole = (migrate_total_t){0};
-    migrate_rows_open(&rows, config->source, partition, config->plan->histories, true);
+    migrate_rows_open(&rows, config->source, cursors, partition, config->plan->histories, true);
     while (rc == ERR_NONE) {
         rc = migrate_rows_next(&rows, &row, &found, err);
         if (rc != ERR_NONE || !found)
@@ -55,15 +56,17 @@ static errcode_t count_partition(const migrate_config_t *config, uint16_t partit
 errcode_t migrate_count(const migrate_config_t *config, err_t *err)
 {
     migrate_total_t before = {0};
+    migrate_cursors_t cursors = {0};
     buffer_t scratch;
     errcode_t rc = ERR_NONE;
 
     buffer_init(&scratch, BATCH_VALUE_BYTES_MAX + 1024);
     for (size_t p = 0; rc == ERR_NONE && p <= config->source->partitions; p++) {
-        rc = count_partition(config, (uint16_t)p, &scratch, &before, err);
+        rc = count_partition(config, &cursors, (uint16_t)p, &scratch, &before, err);
         before.rows += config->plan->parts[p].whole.rows;
         before.bytes += config->plan->parts[p].whole.bytes;
     }
+    migrate_cursors_free(&cursors);
     buffer_free(&scratch);
     return rc;
 }
@@ -245,6 +248,7 @@ static errcode_t on_control(const migrate_config_t *config, const journal_record
 typedef struct {
     const migrate_config_t *config;
     lane_t *lanes[LANES_MAX]; /* owned; NULL: none */
+    migrate_cursors_t cursors[LANES_MAX];
     size_t next;              /* partition that no lane has had */
     hash_t incarnation;
     bool heard; /* the last look brought something */
@@ -307,7 +311,8 @@ static bool fill_lanes(copying_t *self)
             if (plan->parts[partition].done)
                 continue;
             self->lanes[i] = memory_alloc(sizeof *self->lanes[i]);
-            lane_open(self->lanes[i], self->config, (uint16_t)partition, &self->incarnation);
+            lane_open(self->lanes[i], self->config, &self->cursors[i], (uint16_t)partition,
+                      &self->incarnation);
         }
         any = any || self->lanes[i] != NULL;
     }
@@ -389,8 +394,10 @@ errcode_t migrate_run(const migrate_config_t *config, err_t *err)
         config->plan->ended_us = clock_wall_us(config->clock);
         rc = config->keep(config->state, err);
     }
-    for (size_t i = 0; i < LANES_MAX; i++)
+    for (size_t i = 0; i < LANES_MAX; i++) {
         end_lane(self, i);
+        migrate_cursors_free(&self->cursors[i]);
+    }
     free(self);
     return rc;
 }

@@ -50,11 +50,12 @@ bool lane_same_record(const position_t *at, const journal_record_t *record)
 
 /* ---- life ---- */
 
-void lane_open(lane_t *self, const migrate_config_t *config, uint16_t number,
-               const hash_t *incarnation)
+void lane_open(lane_t *self, const migrate_config_t *config, migrate_cursors_t *cursors,
+               uint16_t number, const hash_t *incarnation)
 {
     memset(self, 0, sizeof *self);
     self->config = config;
+    self->cursors = cursors;
     self->number = number;
     self->part = &config->plan->parts[number];
     self->history = config->plan->histories[number];
@@ -368,7 +369,7 @@ static errcode_t skip_copied(lane_t *self, err_t *err)
     bool found = true;
     errcode_t rc = ERR_NONE;
 
-    migrate_rows_open(&self->rows, self->config->source, self->number,
+    migrate_rows_open(&self->rows, self->config->source, self->cursors, self->number,
                       self->config->plan->histories, true);
     self->rows_open = true;
     while (rc == ERR_NONE && found && skipped.rows < self->taken.rows) {

@@ -36,6 +36,7 @@ typedef struct {
 
 typedef struct {
     const migrate_config_t *config;
+    migrate_cursors_t *cursors; /* borrowed; no other lane's */
     uint16_t number;
     migrate_part_t *part; /* of the plan: what is confirmed */
     hash_t history, incarnation;
@@ -64,8 +65,8 @@ typedef struct {
     char doubt[160];
 } lane_t;
 
-void lane_open(lane_t *self, const migrate_config_t *config, uint16_t number,
-               const hash_t *incarnation);
+void lane_open(lane_t *self, const migrate_config_t *config, migrate_cursors_t *cursors,
+               uint16_t number, const hash_t *incarnation);
 void lane_close(lane_t *self);
 errcode_t lane_on_record(lane_t *self, const journal_record_t *record, err_t *err);
 errcode_t lane_on_report(lane_t *self, const journal_report_t *report, err_t *err);

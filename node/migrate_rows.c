@@ -6,10 +6,30 @@
 static const family_t families[] = {FAMILY_META, FAMILY_STATE,  FAMILY_ENTRY,
                                     FAMILY_KEY,  FAMILY_OUTBOX, FAMILY_LOT};
 
-void migrate_rows_open(migrate_rows_t *self, const together_t *together, uint16_t partition,
-                       const hash_t *histories, bool content)
+store_cursor_t *migrate_cursor_at(migrate_cursors_t *self, store_t *store, family_t family,
+                                  const void *key, size_t key_bytes)
+{
+    if (self->store[family] != store) {
+        store_cursor_destroy(&self->cursor[family]);
+        self->cursor[family] = store_cursor_new(store, NULL, family, NULL, 0, NULL, 0);
+        self->store[family] = store;
+    }
+    store_cursor_seek(self->cursor[family], key, key_bytes);
+    return self->cursor[family];
+}
+
+void migrate_cursors_free(migrate_cursors_t *self)
+{
+    for (size_t i = 0; i < FAMILY__COUNT; i++)
+        store_cursor_destroy(&self->cursor[i]);
+    *self = (migrate_cursors_t){0};
+}
+
+void migrate_rows_open(migrate_rows_t *self, const together_t *together, migrate_cursors_t *cursors,
+                       uint16_t partition, const hash_t *histories, bool content)
 {
     *self = (migrate_rows_t){.together = together,
+                             .cursors = cursors,
                              .histories = histories,
                              .partition = partition,
                              .family = content ? 0 : 1};
@@ -18,28 +38,30 @@ void migrate_rows_open(migrate_rows_t *self, const together_t *together, uint16_
 
 void migrate_rows_close(migrate_rows_t *self)
 {
-    store_cursor_destroy(&self->cursor);
     buffer_free(&self->value);
 }
 
-static store_cursor_t *cursor_of(const migrate_rows_t *self)
+static void begin_family(migrate_rows_t *self)
 {
     const together_t *together = self->together;
     store_t *store = together->owner[self->partition];
-    uint8_t lower[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
     family_t family = families[self->family];
-    size_t n = key_partition(lower, self->partition);
 
+    self->prefix_bytes = key_partition(self->prefix, self->partition);
     if (family == FAMILY_META) {
         /* The directory with the definitions' partition has all of it, another one may lag. */
         if (together->owner[together->partitions] != NULL)
             store = together->owner[together->partitions];
-        n = key_content(lower, 0) - sizeof(uint64_t);
+        self->prefix_bytes = key_content(self->prefix, 0) - sizeof(uint64_t);
     }
-    store_cursor_t *cursor =
-        store_cursor_new(store, NULL, family, lower, n, upper, key_after_prefix(upper, lower, n));
-    store_cursor_first(cursor);
-    return cursor;
+    self->cursor =
+        migrate_cursor_at(self->cursors, store, family, self->prefix, self->prefix_bytes);
+}
+
+static bool within(const migrate_rows_t *self, const row_write_t *row)
+{
+    return row->key_bytes >= self->prefix_bytes &&
+           memcmp(row->key, self->prefix, self->prefix_bytes) == 0;
 }
 
 static bool is_session(const row_write_t *row)
@@ -90,22 +112,24 @@ errcode_t migrate_rows_next(migrate_rows_t *self, row_write_t *out, bool *found,
     *found = false;
     for (; self->family < COUNT_OF(families); self->family++) {
         if (self->cursor == NULL)
-            self->cursor = cursor_of(self);
+            begin_family(self);
         else
             store_cursor_next(self->cursor);
         for (; store_cursor_valid(self->cursor); store_cursor_next(self->cursor)) {
             *out = (row_write_t){.family = families[self->family]};
             out->key = store_cursor_key(self->cursor, &out->key_bytes);
-            out->value = store_cursor_value(self->cursor, &out->value_bytes);
+            if (!within(self, out))
+                break;
             if (is_session(out))
                 continue;
+            out->value = store_cursor_value(self->cursor, &out->value_bytes);
             *found = true;
             return self->histories != NULL ? rewrite_pair(self, out, err) : ERR_NONE;
         }
         errcode_t rc = store_cursor_error(self->cursor, err);
         if (rc != ERR_NONE)
             return rc;
-        store_cursor_destroy(&self->cursor);
+        self->cursor = NULL;
     }
     return ERR_NONE;
 }

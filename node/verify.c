@@ -34,6 +34,7 @@ void verify_free(verify_t *self)
     free(self->transit);
     free(self->held);
     free(self->digests);
+    migrate_cursors_free(&self->cursors);
     buffer_free(&self->scratch);
     memset(self, 0, sizeof *self);
 }
@@ -57,6 +58,24 @@ store_cursor_t *verify_cursor(verify_t *self, family_t family, const uint8_t *pr
     size_t upper_bytes = key_after_prefix(upper, prefix, prefix_bytes);
 
     return store_cursor_new(self->store, NULL, family, prefix, prefix_bytes, upper, upper_bytes);
+}
+
+store_cursor_t *verify_family(verify_t *self, family_t family)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+
+    return migrate_cursor_at(&self->cursors, self->store, family, key,
+                             key_partition(key, self->partition));
+}
+
+bool verify_within(const verify_t *self, const store_cursor_t *cursor)
+{
+    size_t n;
+
+    if (!store_cursor_valid(cursor))
+        return false;
+    const uint8_t *key = store_cursor_key(cursor, &n);
+    return n > 2 && be16_get(key) == self->partition;
 }
 
 errcode_t verify_partition(verify_t *self, uint16_t partition, err_t *err)
@@ -108,8 +127,8 @@ errcode_t verify_partition(verify_t *self, uint16_t partition, err_t *err)
     if (rc == ERR_NONE)
         rc = verify_keys(self, err);
     if (rc == ERR_NONE)
-        rc = verify_digest_partition(&self->digests[partition], self->together, partition,
-                                     &self->scratch, err);
+        rc = verify_digest_partition(&self->digests[partition], self->together, &self->cursors,
+                                     partition, &self->scratch, err);
     if (rc != ERR_NONE)
         return rc;
     if (self->checkpoint.accounts != self->part_accounts)
@@ -302,27 +321,18 @@ static errcode_t prove_accounts(verify_t *self, char tag, err_t *err)
     return rc;
 }
 
-static errcode_t count_rows(verify_t *self, family_t family, const uint8_t *prefix,
-                            size_t prefix_bytes, uint64_t *count, err_t *err)
-{
-    store_cursor_t *cursor = verify_cursor(self, family, prefix, prefix_bytes);
-    errcode_t rc;
-
-    *count = 0;
-    for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor))
-        (*count)++;
-    rc = store_cursor_error(cursor, err);
-    store_cursor_destroy(&cursor);
-    return rc;
-}
-
 static errcode_t count_places(verify_t *self, err_t *err)
 {
     uint8_t prefix[BATCH_KEY_BYTES_MAX];
-    uint64_t count;
-    errcode_t rc =
-        count_rows(self, FAMILY_STATE, prefix, key_tag(prefix, self->partition, 'I'), &count, err);
+    store_cursor_t *cursor =
+        verify_cursor(self, FAMILY_STATE, prefix, key_tag(prefix, self->partition, 'I'));
+    uint64_t count = 0;
+    errcode_t rc;
 
+    for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor))
+        count++;
+    rc = store_cursor_error(cursor, err);
+    store_cursor_destroy(&cursor);
     if (rc == ERR_NONE && count != self->part_rows)
         verify_wrong(self, "partition %u has %" PRIu64 " account ids and %" PRIu64 " accounts",
                      self->partition, count, self->part_rows);
@@ -331,11 +341,13 @@ static errcode_t count_places(verify_t *self, err_t *err)
 
 static errcode_t count_lots(verify_t *self, err_t *err)
 {
-    uint8_t prefix[BATCH_KEY_BYTES_MAX];
-    uint64_t count;
-    errcode_t rc =
-        count_rows(self, FAMILY_LOT, prefix, key_partition(prefix, self->partition), &count, err);
+    store_cursor_t *cursor = verify_family(self, FAMILY_LOT);
+    uint64_t count = 0;
+    errcode_t rc;
 
+    for (; verify_within(self, cursor); store_cursor_next(cursor))
+        count++;
+    rc = store_cursor_error(cursor, err);
     if (rc == ERR_NONE && count != self->part_overflow)
         verify_wrong(self,
                      "partition %u has %" PRIu64

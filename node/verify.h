@@ -55,6 +55,7 @@ typedef struct {
     verify_transit_t *transit; /* owned; by account */
     size_t transit_count, transit_capacity;
     buffer_t scratch;
+    migrate_cursors_t cursors; /* for the families that lie in buckets */
     uint64_t part_accounts, part_rows, part_overflow, part_highest;
     points_t part_available, part_posted_counted, part_in_transit, part_transfers;
 
@@ -82,6 +83,9 @@ void verify_wrong(verify_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Over the store of the partition at hand. */
 store_cursor_t *verify_cursor(verify_t *self, family_t family, const uint8_t *prefix,
                               size_t prefix_bytes);
+/* The same over all of it in a family that lies in buckets: kept, not bounded; while verify_within(). */
+store_cursor_t *verify_family(verify_t *self, family_t family);
+bool verify_within(const verify_t *self, const store_cursor_t *cursor);
 errcode_t verify_entries(verify_t *self, err_t *err);
 errcode_t verify_keys(verify_t *self, err_t *err);
 errcode_t verify_transfers(verify_t *self, err_t *err);

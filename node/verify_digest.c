@@ -95,7 +95,8 @@ bool verify_digest_equal(const verify_digest_t *a, const verify_digest_t *b)
 }
 
 errcode_t verify_digest_partition(verify_digest_t *self, const together_t *together,
-                                  uint16_t partition, buffer_t *scratch, err_t *err)
+                                  migrate_cursors_t *cursors, uint16_t partition, buffer_t *scratch,
+                                  err_t *err)
 {
     bool definitions = partition == together->partitions;
     migrate_rows_t rows;
@@ -103,7 +104,7 @@ errcode_t verify_digest_partition(verify_digest_t *self, const together_t *toget
     bool found = true;
     errcode_t rc = ERR_NONE;
 
-    migrate_rows_open(&rows, together, partition, NULL, definitions);
+    migrate_rows_open(&rows, together, cursors, partition, NULL, definitions);
     while (rc == ERR_NONE) {
         rc = migrate_rows_next(&rows, &row, &found, err);
         if (rc != ERR_NONE || !found)

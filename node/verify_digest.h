@@ -35,7 +35,8 @@ void verify_digest_add(verify_digest_t *self, const verify_digest_t *other);
 bool verify_digest_equal(const verify_digest_t *a, const verify_digest_t *b);
 
 errcode_t verify_digest_partition(verify_digest_t *self, const together_t *together,
-                                  uint16_t partition, buffer_t *scratch, err_t *err);
+                                  migrate_cursors_t *cursors, uint16_t partition, buffer_t *scratch,
+                                  err_t *err);
 
 /* A table for people: the head, a line per partition, a last one. `note` may be "". */
 void verify_digest_head(FILE *out, const char *note);

@@ -213,13 +213,11 @@ static errcode_t check_answer(verify_t *self, const key_row_t *row, const uuid16
 
 errcode_t verify_keys(verify_t *self, err_t *err)
 {
-    uint8_t prefix[BATCH_KEY_BYTES_MAX], key[BATCH_KEY_BYTES_MAX];
-    store_cursor_t *cursor =
-        verify_cursor(self, FAMILY_KEY, prefix, key_partition(prefix, self->partition));
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    store_cursor_t *cursor = verify_family(self, FAMILY_KEY);
     errcode_t rc = ERR_NONE;
 
-    for (store_cursor_first(cursor); rc == ERR_NONE && store_cursor_valid(cursor);
-         store_cursor_next(cursor)) {
+    for (; rc == ERR_NONE && verify_within(self, cursor); store_cursor_next(cursor)) {
         size_t key_bytes, n;
         const uint8_t *found_key = store_cursor_key(cursor, &key_bytes);
         const uint8_t *value = store_cursor_value(cursor, &n);
@@ -249,7 +247,6 @@ errcode_t verify_keys(verify_t *self, err_t *err)
     }
     if (rc == ERR_NONE)
         rc = store_cursor_error(cursor, err);
-    store_cursor_destroy(&cursor);
     return rc;
 }
 

@@ -6,6 +6,9 @@
  *            A producer that failed for good is made anew by itself; every append it still had is reported as not
  *            delivered. While Kafka is away, append takes what the bounded queue holds, then says ERR_OVERLOADED;
  *            journal_kafka_reachable() tells.
+ *            `lost` is said only after the offset was not found for ten seconds, followed again and again: a broker
+ *            that comes back from a pause answers for a moment as the leader it was, with a shorter log. Until then
+ *            reading breaks off each 100 ms, when journal_next is called: call it at least that often.
  * Threads    As journal.h; journal_kafka_metrics and journal_kafka_reachable: any.
  * Ownership  The configuration's texts are copied. The store is borrowed.
  * Units      Microseconds, bytes.
@@ -21,11 +24,11 @@ typedef struct {
     const char *bootstrap; /* HOST:PORT,... */
     const char *prefix;    /* of the topics' names; "fealty" */
     const char *node;      /* this node's name, for the brokers' logs */
-    const char *settings;  /* more of librdkafka's, KEY=VALUE separated by commas or spaces (TLS, SASL); may be NULL */
-    uint16_t partitions;   /* of customers; topic PREFIX.log has one more. 0: take what the topic has */
+    const char *settings;  /* more of librdkafka's (TLS, SASL): KEY=VALUE, ...; may be NULL */
+    uint16_t partitions;   /* of customers; PREFIX.log has one more. 0: as the topic has */
     bool create_topics;    /* make the topics that are missing */
     bool single_broker;    /* replication factor 1 will do */
-    int wakeup;            /* eventfd that is written when there is something to take; -1: none */
+    int wakeup;            /* eventfd, written when there is something to take; -1: none */
     store_t *store;
 } journal_kafka_config_t;
 

@@ -60,6 +60,7 @@ static void say_undelivered(kafka_producer_t *self, const append_t *append,
                             const rd_kafka_message_t *message, int64_t now_us);
 static void append_link(append_list_t *list, append_t *append);
 static void append_unlink(append_list_t *list, append_t *append);
+static void append_list_free(append_list_t *list);
 static void note_oldest(kafka_producer_t *self);
 
 errcode_t kafka_producer_new(kafka_producer_t **self_p, const journal_kafka_config_t *config,
@@ -85,14 +86,8 @@ void kafka_producer_destroy(kafka_producer_t **self_p)
         return;
     *self_p = NULL;
     close_client(self);
-    for (append_list_t *list = &self->outstanding; list != NULL;
-         list = list == &self->outstanding ? &self->given_up : NULL)
-        while (list->first != NULL) {
-            append_t *append = list->first;
-
-            append_unlink(list, append);
-            free(append);
-        }
+    append_list_free(&self->outstanding);
+    append_list_free(&self->given_up);
     free(self);
 }
 
@@ -340,6 +335,17 @@ static void append_unlink(append_list_t *list, append_t *append)
         append->after->before = append->before;
     else
         list->last = append->before;
+}
+
+static void append_list_free(append_list_t *list)
+{
+    append_t *after;
+
+    for (append_t *append = list->first; append != NULL; append = after) {
+        after = append->after;
+        free(append);
+    }
+    *list = (append_list_t){NULL, NULL};
 }
 
 static void note_oldest(kafka_producer_t *self)
