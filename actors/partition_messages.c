@@ -7,10 +7,29 @@
 
 #include <stdio.h>
 
-static void messages_halt(partition_t *self, bool sending, uint16_t other, const char *why)
+/* On a shared log a frame that cannot be true first of all means that another node owns this partition meanwhile: it has
+ * sent, or applied, what this one does not know of. Only who landed a record after the frame had come was still the
+ * owner; when it comes again then, one side was restored. true: nothing is to be concluded yet. */
+static bool not_proven(partition_t *self, strange_t *strange, uint64_t n)
+{
+    if (!self->config.shared || (strange->state == STRANGE_PROVEN && strange->n == n))
+        return false;
+    if (strange->state == STRANGE_NONE || strange->state == STRANGE_PROVEN || strange->n != n) {
+        *strange = (strange_t){.state = STRANGE_SEEN, .n = n};
+        self->prove_due = true;
+    }
+    return true;
+}
+
+/* `n` of the frame that shows it. */
+static void messages_halt(partition_t *self, bool sending, uint16_t other, uint64_t n,
+                          const char *why)
 {
     bool *halted = sending ? &self->sending[other].halted : &self->receiving[other].halted;
-    if (*halted)
+
+    if (*halted ||
+        not_proven(self, sending ? &self->sending[other].strange : &self->receiving[other].strange,
+                   n))
         return;
     *halted = true;
     snprintf(self->trouble, sizeof self->trouble,
@@ -18,18 +37,6 @@ static void messages_halt(partition_t *self, bool sending, uint16_t other, const
              sending ? "to" : "from", other, why);
     log_error("%s; one of the two was restored from an older copy: restore both from one backup",
               self->trouble);
-}
-
-/* On a shared log an acknowledgement of what was never sent first of all means that another node owns this partition
- * meanwhile and has sent it. Only who landed a record after it had come was still the owner: then, when it comes again,
- * one side was restored. true: nothing is to be concluded yet. */
-static bool messages_strange(partition_t *self, sending_t *sending)
-{
-    if (!self->config.shared || sending->strange == STRANGE_PROVEN)
-        return false;
-    sending->strange = STRANGE_SEEN;
-    self->prove_due = true;
-    return true;
 }
 
 /* ---- messages ---- */
@@ -97,12 +104,13 @@ static void on_data(partition_t *self, const frame_t *frame)
         return;
     if (!MUTANT(NO_PAIR_HISTORY) && !uuid_is_zero((const uuid16_t *)frame->dst_history.bytes) &&
         !hash_equal(&frame->dst_history, &self->committed.history)) {
-        messages_halt(self, false, frame->src, "it knows this partition by another history");
+        messages_halt(self, false, frame->src, frame->n,
+                      "it knows this partition by another history");
         return;
     }
     if (!MUTANT(NO_PAIR_HISTORY) && before.seq > 0 &&
         !hash_equal(&before.peer, &frame->src_history)) {
-        messages_halt(self, false, frame->src, "it has another history than before");
+        messages_halt(self, false, frame->src, frame->n, "it has another history than before");
         return;
     }
     receiving->ack_due = true;
@@ -123,7 +131,7 @@ static void on_data(partition_t *self, const frame_t *frame)
     if (decide_message(self, frame->src, frame->body, &err) != ERR_NONE) {
         decision_undo(self);
         receiving->decided = before;
-        messages_halt(self, false, frame->src, err.text);
+        messages_halt(self, false, frame->src, frame->n, err.text);
         return;
     }
     decision_end(self);
@@ -138,24 +146,24 @@ static void on_ack(partition_t *self, const frame_t *frame)
     if (sending->halted)
         return;
     if (!MUTANT(NO_PAIR_HISTORY) && !hash_equal(&frame->src_history, &self->committed.history)) {
-        messages_halt(self, true, frame->dst, "it knows this partition by another history");
+        messages_halt(self, true, frame->dst, frame->n,
+                      "it knows this partition by another history");
         return;
     }
     if (!MUTANT(NO_PAIR_HISTORY) && !uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
         !hash_equal(&fresh.peer, &frame->dst_history)) {
-        messages_halt(self, true, frame->dst, "it has another history than before");
+        messages_halt(self, true, frame->dst, frame->n, "it has another history than before");
         return;
     }
     if (frame->n >= fresh.next) {
-        if (messages_strange(self, sending))
-            return;
-        messages_halt(self, true, frame->dst, "it acknowledges messages that were never sent");
+        messages_halt(self, true, frame->dst, frame->n,
+                      "it acknowledges messages that were never sent");
         return;
     }
     if (frame->n < fresh.acked) {
         /* One process's acknowledgements never go back, so from the same or an older epoch it is only late. */
         if (frame->epoch > fresh.peer_epoch)
-            messages_halt(self, true, frame->dst,
+            messages_halt(self, true, frame->dst, frame->n,
                           "it has forgotten messages that it had acknowledged");
         return;
     }

@@ -94,8 +94,9 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
     return true;
 }
 
-/* Is this the next record that the round sealed? The whole header is compared, crc included. Then its bytes here are
- * taken, whose sum needs no second look. */
+/* Is this the next record that the round sealed? The whole header is compared, crc included; what comes back from a shared
+ * log is compared to its last byte, since others judge it by what lies there. Then the bytes here are taken, whose sum
+ * needs no second look. */
 static const known_t *recognise(partition_t *self, const journal_record_t *record,
                                 const uint8_t **body)
 {
@@ -106,7 +107,7 @@ static const known_t *recognise(partition_t *self, const journal_record_t *recor
         return NULL;
     const uint8_t *own = round->body.bytes + round->record_at[i];
     if (record->n != RECORD_HEADER_BYTES + round->known[i].header.body_bytes ||
-        memcmp(record->bytes, own, RECORD_HEADER_BYTES) != 0)
+        memcmp(record->bytes, own, self->config.shared ? record->n : RECORD_HEADER_BYTES) != 0)
         return NULL;
     round->judged++;
     *body = own + RECORD_HEADER_BYTES;
@@ -250,6 +251,17 @@ void round_clear(round_t *round)
     round->halted = false;
 }
 
+/* Strange frames that came before this round was sealed. */
+static void move_strange(partition_t *self, int from, int to)
+{
+    for (uint16_t i = 0; i <= self->config.partitions; i++) {
+        if ((int)self->sending[i].strange.state == from)
+            self->sending[i].strange.state = to;
+        if ((int)self->receiving[i].strange.state == from)
+            self->receiving[i].strange.state = to;
+    }
+}
+
 void partition_fly(partition_t *self)
 {
     round_t *round = self->now;
@@ -268,9 +280,7 @@ void partition_fly(partition_t *self)
     self->has_mail = false;
     if (self->prove_due && round->sealed > 0) {
         self->prove_due = false;
-        for (uint16_t i = 0; i <= self->config.partitions; i++)
-            if (self->sending[i].strange == STRANGE_SEEN)
-                self->sending[i].strange = STRANGE_ASKED;
+        move_strange(self, STRANGE_SEEN, STRANGE_ASKED);
     }
     self->flying = round;
     self->now = round == &self->rounds[0] ? &self->rounds[1] : &self->rounds[0];
@@ -319,9 +329,8 @@ void partition_landed(partition_t *self, int64_t wall_us)
                 self->receiving[i].committed = round->in[i];
             }
         publish_changes(self, round->changes_bytes);
-        for (uint16_t i = 0; self->config.shared && i <= self->config.partitions; i++)
-            if (self->sending[i].strange == STRANGE_ASKED)
-                self->sending[i].strange = STRANGE_PROVEN;
+        if (self->config.shared)
+            move_strange(self, STRANGE_ASKED, STRANGE_PROVEN);
     }
     round_clear(round);
     self->flying = NULL;

@@ -39,6 +39,12 @@ typedef struct waiting {
     uint8_t *result; /* owned; definition: its answer */
 } waiting_t;
 
+/* Shared log: a frame that cannot be true if this node is still the owner; see messages_halt(). */
+typedef struct {
+    enum { STRANGE_NONE, STRANGE_SEEN, STRANGE_ASKED, STRANGE_PROVEN } state;
+    uint64_t n;
+} strange_t;
+
 typedef struct {
     pair_out_t decided, committed;
     uint64_t sent;        /* highest number sent since the last resend */
@@ -46,13 +52,14 @@ typedef struct {
     int64_t backoff_us;
     uint64_t bytes; /* of unacknowledged bodies */
     bool halted;
-    uint8_t strange; /* shared log: an impossible acknowledgement came; see messages_strange() */
+    strange_t strange;
 } sending_t;
 
 typedef struct {
     pair_in_t decided, committed;
     bool ack_due; /* answer with what is committed, after this round */
     bool halted;
+    strange_t strange;
 } receiving_t;
 
 typedef struct {
@@ -64,9 +71,6 @@ typedef struct {
 
 #define COUNTING_PLACES   4096
 #define ROUND_RECORDS_MAX 512
-
-/* Of sending_t.strange: one came; a round begun since then is in the log; it has landed. */
-enum { STRANGE_NONE, STRANGE_SEEN, STRANGE_ASKED, STRANGE_PROVEN };
 
 /* A record that was sealed here: its header, and the chain behind it. */
 typedef struct {

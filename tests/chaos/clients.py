@@ -237,7 +237,7 @@ class Worker:
             if outcome == ANSWERED or self.clients.stopping.is_set():
                 break
             self.at += 1
-            self.clients.stopping.wait(0.03)
+            self.clients.stopping.wait(0.03)  # a breath: others want the processor too
         return outcome
 
     # --- one attempt ---

@@ -65,6 +65,8 @@ uint64_t log_shared_end(const log_shared_t *self, uint16_t topic);
 /* How many of its entries stand before the first one behind which nothing was reported as delivered: all that an
  * orderly change of leaders keeps. */
 size_t log_shared_safe(const log_shared_t *self, uint16_t topic);
+/* Something lands that no node's journal appended. */
+void log_shared_intrude(log_shared_t *self, uint16_t topic, const void *bytes, size_t n);
 /* How many stand before the first one that no reader has got. */
 size_t log_shared_read(const log_shared_t *self, uint16_t topic);
 /* The log forgets all but its first `count` entries and goes on at the offset of the first that is gone. */

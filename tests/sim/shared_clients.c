@@ -48,13 +48,15 @@ static void note_call(life_t *self, size_t ticket, call_t call)
 }
 
 /* Mostly the owner; now and then one who only believes to be it, or anybody. */
-static size_t pick_node(life_t *self, uint16_t partition)
+static size_t pick_node(life_t *self, uint16_t partition, bool harmless)
 {
     size_t nodes = shared_nodes(self->world);
     size_t owner = shared_owner(self->world, partition);
     size_t any = dice_below(&self->dice, nodes);
 
-    if (chosen(self, 6))
+    if (self->refusals && !harmless && owner != SIZE_MAX)
+        return owner;
+    if (chosen(self, self->refusals ? 2 : 6))
         for (size_t i = 0; i < nodes; i++) {
             size_t node = (any + i) % nodes;
             if (node != owner && shared_state(self->world, node, partition) == REPLICA_OWNER)
@@ -65,7 +67,8 @@ static size_t pick_node(life_t *self, uint16_t partition)
 
 static void attempt(life_t *self, job_t *job)
 {
-    size_t node = pick_node(self, job->partition);
+    size_t node =
+        pick_node(self, job->partition, job->command.kind == COMMAND_BURN && !job_is_keyed(job));
     command_t command = job->command;
 
     job->again_us =
@@ -208,7 +211,7 @@ void life_something(life_t *self)
         define(self);
         return;
     }
-    if (what < 24) {
+    if (what < (self->refusals ? 10 : 24)) {
         life_look(self, i);
         return;
     }
@@ -217,8 +220,8 @@ void life_something(life_t *self)
                  (unsigned)dice_below(&self->dice, 100));
         command = ask_earn(0, amount);
     } else if (what < 66) {
-        command = ask_burn(0, n * 2);
-        keyed = !chosen(self, NO_KEY_ODDS);
+        keyed = !chosen(self, self->refusals ? 1 : NO_KEY_ODDS);
+        command = ask_burn(0, self->refusals ? n * 10 : n * 2);
     } else if (what < 76) {
         command = ask_adjust(0, what % 2 == 0 ? n : -n);
         keyed = !chosen(self, NO_KEY_ODDS);
@@ -245,8 +248,8 @@ void life_look(life_t *self, unsigned number)
     query_t query = {
         .kind = QUERY_ACCOUNTS_OF, .customer = member->customer, .program = self->program};
 
-    size_t ticket =
-        shared_ask(self->world, pick_node(self, member->partition), member->partition, &query);
+    size_t ticket = shared_ask(self->world, pick_node(self, member->partition, true),
+                               member->partition, &query);
     if (ticket == 0)
         return;
     if (self->question_count == self->question_capacity) {

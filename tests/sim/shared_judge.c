@@ -8,6 +8,7 @@
 #include "actors/message.h"
 #include "actors/section.h"
 #include "tests/sim/proof.h"
+#include "tests/sim/referee.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,8 +16,7 @@
 
 #define CLAIMS_CALM \
     6 /* of a partition in a life without faults: members join one after the other */
-#define CLAIMS_FAULT  3 /* more for each fault */
-#define AHEAD_MOST_US (RECORD_CLOCK_AHEAD_MAX_US + 1000000)
+#define CLAIMS_FAULT 3 /* more for each fault */
 
 /* ---- the books by the log ---- */
 
@@ -61,6 +61,26 @@ static void take_effects(judge_t *self, store_t *books, uint16_t partition, cons
     buffer_free(&effects);
 }
 
+/* The product's verdict on an entry, which must be the referee's. */
+static void compare_verdicts(life_t *life, uint16_t partition, const log_entry_t *entry,
+                             position_t before, verdict_t verdict, const position_t *after)
+{
+    record_header_t header;
+    record_reason_t reason = REASON_NONE;
+    const uint8_t *body;
+    verdict_t other = record_decode(entry->bytes, entry->n, &header, &body, &reason);
+
+    if (other == VERDICT_ACCEPT)
+        other = record_judge(&before, &header, entry->bytes, entry->n, entry->log_time_us, &reason);
+    if (other != verdict || before.epoch != after->epoch || before.seq != after->seq ||
+        before.chain != after->chain || before.now_us != after->now_us ||
+        before.crc != after->crc || !hash_equal(&before.owner, &after->owner) ||
+        !hash_equal(&before.history, &after->history))
+        life_fail(life,
+                  "partition %u, offset %" PRIu64 ": record_judge says %d (%s), the referee %d",
+                  partition, entry->offset, other, record_reason_name(reason), verdict);
+}
+
 /* Applies the first `count` entries of a partition's log. */
 void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told)
 {
@@ -69,56 +89,53 @@ void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t coun
     *told = (told_t){.claims = 0};
     for (size_t i = 0; i < count && !self->life->failed; i++) {
         const log_entry_t *entry = log_shared_entry(log, partition, i);
-        record_header_t header;
-        record_reason_t reason = REASON_NONE;
+        position_t before = told->position;
+        record_kind_t kind = RECORD_DECISIONS;
         const uint8_t *body = NULL;
-        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
-        if (verdict == VERDICT_ACCEPT)
-            verdict = record_judge(&told->position, &header, entry->bytes, entry->n,
-                                   entry->log_time_us, &reason);
-        if (verdict == VERDICT_HALT && !self->life->broken[partition]) {
-            life_fail(self->life,
-                      "the log of partition %u halts its readers at offset %" PRIu64 ": %s",
-                      partition, entry->offset, record_reason_name(reason));
+        size_t n = 0;
+        verdict_t verdict = referee_judge(&told->position, entry->bytes, entry->n,
+                                          entry->log_time_us, &kind, &body, &n);
+        compare_verdicts(self->life, partition, entry, before, verdict, &told->position);
+        if (verdict == VERDICT_HALT) {
+            if (!self->life->broken[partition])
+                life_fail(self->life,
+                          "the log of partition %u halts its readers at offset %" PRIu64, partition,
+                          entry->offset);
             return;
         }
-        if (verdict == VERDICT_HALT)
-            return;
         if (verdict != VERDICT_ACCEPT)
             continue;
         told->position.offset = entry->offset;
-        told->claims += header.kind == RECORD_CLAIM;
-        if (header.at_us > entry->log_time_us && header.at_us - entry->log_time_us > AHEAD_MOST_US)
-            life_fail(self->life, "partition %u took a record from the future", partition);
-        if (header.kind == RECORD_DECISIONS)
-            take_effects(self, books, partition, body, header.body_bytes);
+        told->claims += kind == RECORD_CLAIM;
+        if (kind == RECORD_DECISIONS)
+            take_effects(self, books, partition, body, n);
     }
 }
 
-static bool is_broken(life_t *life, uint16_t partition)
+/* Where the log leads; false: it halts everybody who reads it from its beginning. */
+bool life_read_log(life_t *life, uint16_t partition, position_t *position)
 {
     log_shared_t *log = shared_log(life->world);
-    position_t position = {.epoch = 0};
 
+    *position = (position_t){.epoch = 0};
     for (size_t i = 0; i < log_shared_count(log, partition); i++) {
         const log_entry_t *entry = log_shared_entry(log, partition, i);
-        record_header_t header;
-        record_reason_t reason;
+        record_kind_t kind;
         const uint8_t *body;
-        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
-        if (verdict == VERDICT_ACCEPT)
-            verdict = record_judge(&position, &header, entry->bytes, entry->n, entry->log_time_us,
-                                   &reason);
-        if (verdict == VERDICT_HALT)
-            return true;
+        size_t n;
+        if (referee_judge(position, entry->bytes, entry->n, entry->log_time_us, &kind, &body, &n) ==
+            VERDICT_HALT)
+            return false;
     }
-    return false;
+    return true;
 }
 
 void life_find_broken(life_t *life)
 {
+    position_t position;
+
     for (uint16_t p = 0; p <= life->partitions; p++) {
-        life->broken[p] = life->broken[p] || is_broken(life, p);
+        life->broken[p] = life->broken[p] || !life_read_log(life, p, &position);
         life->any_broken = life->any_broken || life->broken[p];
     }
 }

@@ -84,6 +84,8 @@ typedef struct {
     uint16_t partitions;
     uint32_t program, tier;
     profile_t profile;
+    bool
+        refusals; /* who is not the owner is asked for what will be refused, and for nothing else */
     unsigned wanted;    /* commands in this life */
     bool transfers;     /* between partitions */
     bool halts_allowed; /* the log is cut behind somebody's back */
@@ -125,6 +127,7 @@ void life_session(life_t *self, unsigned member);
 
 /* shared_judge.c */
 void life_judge(life_t *self);
+bool life_read_log(life_t *self, uint16_t partition, position_t *position);
 /* Finds the logs that halt everybody who reads them from their beginning. */
 void life_find_broken(life_t *self);
 /* It cannot end: a log that it needs is broken. */

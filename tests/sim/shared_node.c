@@ -132,6 +132,7 @@ static void make_replicas(node_t *self)
                                  .cache = self->cache,
                                  .incarnation = self->incarnation,
                                  .shared = true,
+                                 .pair_max = self->config.pair_max,
                                  .send = on_send,
                                  .session = on_session,
                                  .state = self};

@@ -25,6 +25,7 @@ typedef struct {
     size_t number;
     uint16_t partitions; /* of customers */
     uint8_t followers;
+    uint32_t pair_max; /* messages that may wait for one partition; 0: as in real life */
     log_shared_t *log;
     void (*send)(void *state, size_t node, uint16_t dst, const void *frame, size_t n);
     void *state;

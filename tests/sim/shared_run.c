@@ -40,6 +40,7 @@ typedef enum {
     FAULT_LEAVE,
     FAULT_STORM, /* appends and reports fare badly for a while */
     FAULT_TRUNCATE,
+    FAULT_STRAY, /* a confused process writes under somebody else's epoch */
     FAULT__COUNT
 } fault_t;
 
@@ -58,13 +59,19 @@ static const course_t courses[] = {
                          .bad_net = true},
     [PROFILE_DEATHS] = {.faults = BIT(FAULT_KILL), .odds = 70},
     [PROFILE_PAUSES] = {.faults = BIT(FAULT_PAUSE), .odds = 90},
-    [PROFILE_LOG] = {.faults = BIT(FAULT_STORM) | BIT(FAULT_PAUSE), .odds = 80, .bad_log = true},
+    [PROFILE_LOG] = {.faults = BIT(FAULT_STORM) | BIT(FAULT_PAUSE) | BIT(FAULT_STRAY),
+                     .odds = 80,
+                     .bad_log = true},
     [PROFILE_READING] = {.faults = BIT(FAULT_CUT_LOG) | BIT(FAULT_KILL),
                          .odds = 110,
                          .bad_reading = true},
     [PROFILE_CLOCKS] = {.faults = BIT(FAULT_CLOCK) | BIT(FAULT_KILL), .odds = 90},
     [PROFILE_DISKS] = {.faults = BIT(FAULT_WIPE) | BIT(FAULT_OLD_DISK) | BIT(FAULT_KILL),
                        .odds = 110},
+    [PROFILE_REFUSALS] = {.faults = BIT(FAULT_CUT_LOG), .odds = 120},
+    [PROFILE_FULL] = {.faults = BIT(FAULT_CUT_PEER) | BIT(FAULT_KILL),
+                      .odds = 150,
+                      .bad_net = true},
     [PROFILE_MEMBERS] = {.faults = BIT(FAULT_LEAVE) | BIT(FAULT_KILL), .odds = 130},
     [PROFILE_CUT_UNREAD] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_STORM) | BIT(FAULT_PAUSE),
                             .odds = 60},
@@ -73,7 +80,8 @@ static const course_t courses[] = {
     [PROFILE_CUT_CONFIRMED] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_PAUSE), .odds = 90},
     [PROFILE_MIXED] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_LOG) |
                                  BIT(FAULT_CUT_PEER) | BIT(FAULT_WIPE) | BIT(FAULT_OLD_DISK) |
-                                 BIT(FAULT_CLOCK) | BIT(FAULT_LEAVE) | BIT(FAULT_STORM),
+                                 BIT(FAULT_CLOCK) | BIT(FAULT_LEAVE) | BIT(FAULT_STORM) |
+                                 BIT(FAULT_STRAY),
                        .odds = 80,
                        .bad_net = true,
                        .bad_log = true,
@@ -136,6 +144,29 @@ static void truncate_log(run_t *self)
         life->report->faults++;
         return;
     }
+}
+
+/* Well formed, next in its log, and of a process that owns nothing. */
+static void write_stray(run_t *self)
+{
+    life_t *life = &self->life;
+    uint16_t p = (uint16_t)dice_below(&life->dice, (uint64_t)life->partitions + 1);
+    record_header_t header = {.kind = RECORD_DECISIONS, .partition = p};
+    uint8_t bytes[RECORD_HEADER_BYTES];
+    uint64_t number = dice_roll(&life->dice);
+    position_t position;
+
+    if (!life_read_log(life, p, &position) || position.epoch == 0)
+        return;
+    header.history = position.history;
+    header.epoch = position.epoch;
+    header.incarnation = hash_bytes(&number, sizeof number);
+    header.seq = position.seq + 1;
+    header.seen = position.seq;
+    header.at_us = shared_now_us(life->world);
+    header.chain = position.chain;
+    record_encode_header(&header, "", bytes);
+    log_shared_intrude(shared_log(life->world), p, bytes, sizeof bytes);
 }
 
 static void set_clock(run_t *self, size_t number)
@@ -216,6 +247,7 @@ static void do_fault(run_t *self, fault_t fault)
         life->report->faults--;
         truncate_log(self);
         break;
+    case FAULT_STRAY: write_stray(self); break;
     case FAULT__COUNT: break;
     }
 }
@@ -384,6 +416,9 @@ static void begin(run_t *self)
     for (size_t i = 0; i < nodes; i++) {
         node_set_wall(shared_node(life->world, i), shared_now_us(life->world),
                       dice_span(&life->dice, -200000, 200000), dice_span(&life->dice, -100, 100));
+        /* The first to come may know the time least, and claims before it can learn better. */
+        if (life->profile == PROFILE_CLOCKS && i == 0 && chosen(self, 2))
+            node_set_wall(shared_node(life->world, i), shared_now_us(life->world), YEAR_US, 0);
         shared_start(life->world, i);
     }
     for (int64_t us = 0; us < BEGIN_US && !all_owned(life); us += STEP_US)
@@ -419,7 +454,7 @@ static void begin(run_t *self)
 static void work(run_t *self)
 {
     life_t *life = &self->life;
-    unsigned steps = 600 + (unsigned)dice_below(&life->dice, 900);
+    unsigned steps = 800 + (unsigned)dice_below(&life->dice, 1200);
     uint64_t pace = (uint64_t)life->wanted * 1000 / steps; /* commands in 1,000 steps */
 
     set_weather(self);
@@ -577,10 +612,11 @@ bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
     life->dice.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     life->profile = (profile_t)dice_below(&life->dice, PROFILE__COUNT);
     life->partitions = (uint16_t)(3 + dice_below(&life->dice, 4));
-    life->wanted = 150 + (unsigned)dice_below(&life->dice, 350);
+    life->wanted = 200 + (unsigned)dice_below(&life->dice, 450);
     if (chosen(self, 40))
         life->wanted = 2000;
     life->transfers = life->profile != PROFILE_CUT_CONFIRMED;
+    life->refusals = life->profile == PROFILE_REFUSALS;
     life->halts_allowed =
         life->profile == PROFILE_CUT_READ || life->profile == PROFILE_CUT_CONFIRMED;
     life->report = report;
@@ -588,12 +624,14 @@ bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
     life->jobs = memory_zalloc(LIFE_JOBS_MAX * sizeof *life->jobs);
     report->profile = life->profile;
     self->course = courses[life->profile];
-    shared_config_t config = {.seed = dice_roll(&life->dice),
-                              .nodes = (uint16_t)(2 + dice_below(&life->dice, 3)),
-                              .partitions = life->partitions,
-                              .followers = (uint8_t)(1 + dice_below(&life->dice, 2)),
-                              .answered = life_answered,
-                              .state = life};
+    shared_config_t config = {
+        .seed = dice_roll(&life->dice),
+        .nodes = (uint16_t)(2 + dice_below(&life->dice, 3)),
+        .partitions = life->partitions,
+        .followers = (uint8_t)(1 + dice_below(&life->dice, 2)),
+        .pair_max = life->profile == PROFILE_FULL ? 1 + (uint32_t)dice_below(&life->dice, 3) : 0,
+        .answered = life_answered,
+        .state = life};
     life->world = shared_world_new(&config);
     begin(self);
     if (!life->failed)

@@ -23,6 +23,8 @@
     X(PROFILE_READING, "reading")           /* reading breaks off, bytes are damaged, nodes are cut from the log */ \
     X(PROFILE_CLOCKS, "clocks")             /* clocks drift, jump, are a year off */          \
     X(PROFILE_DISKS, "disks")               /* nodes start with an empty or an older disk */  \
+    X(PROFILE_REFUSALS, "refusals")         /* nodes are cut from the log, clients ask them for what is refused */ \
+    X(PROFILE_FULL, "full")                 /* hardly any message between partitions may wait */ \
     X(PROFILE_MEMBERS, "members")           /* nodes leave and join */                        \
     X(PROFILE_CUT_UNREAD, "cut-unread")     /* the log loses what nobody read or had confirmed */ \
     X(PROFILE_CUT_READ, "cut-read")         /* it loses what some had read, and nobody had confirmed */ \

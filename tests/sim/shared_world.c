@@ -372,6 +372,7 @@ shared_world_t *shared_world_new(const shared_config_t *config)
         node_config_t node = {.number = i,
                               .partitions = config->partitions,
                               .followers = config->followers,
+                              .pair_max = config->pair_max,
                               .log = self->log,
                               .send = on_send,
                               .state = self};
