@@ -38,8 +38,8 @@ struct replica {
     /* reading */
     bool checking, follow_due;
     int64_t follow_at_us;
-    uint64_t
-        spoilt_at; /* offset of bytes that were no record, plus 1: a second look is under way or was had */
+    /* Up to these offsets bytes that were no record had a second look, or were told; 0: none, else one more. */
+    uint64_t spoilt_seen, spoilt_told;
     position_t stored; /* as in the store */
     int64_t position_at_us;
 
@@ -320,12 +320,14 @@ static bool look_again(replica_t *self, const journal_record_t *record, int64_t 
 
     if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_IGNORE)
         return false;
-    if (self->spoilt_at == record->offset + 1) {
-        log_error("partition %u: what the log holds at offset %llu is no record (%s): ignored",
-                  self->number, (unsigned long long)record->offset, record_reason_name(reason));
+    if (record->offset < self->spoilt_seen) {
+        if (record->offset >= self->spoilt_told)
+            log_error("partition %u: what the log holds at offset %llu is no record (%s): ignored",
+                      self->number, (unsigned long long)record->offset, record_reason_name(reason));
+        self->spoilt_told = record->offset + 1;
         return false;
     }
-    self->spoilt_at = record->offset + 1;
+    self->spoilt_seen = record->offset + 1;
     read_again(self, boot_us);
     return true;
 }

@@ -63,7 +63,8 @@ static void ask_partition(void *state, uint16_t partition, membership_partition_
         return;
     out->owned = replica_state(replica) == REPLICA_OWNER;
     out->stuck = replica_stuck(replica, self->boot_us);
-    out->behind = replica_state(replica) == REPLICA_HALTED
+    /* Who could not claim it is not near enough to be given it. */
+    out->behind = replica_state(replica) == REPLICA_HALTED || !self->clock_agrees
                       ? UINT64_MAX
                       : journal_behind(self->config.journal, partition);
     out->epoch = replica_position(replica)->epoch;

@@ -316,6 +316,12 @@ static void note_session(life_t *self, const job_t *job, size_t node)
     member->session_seq = position->seq;
 }
 
+/* A 404 is not kept under the key: while another attempt may still run, it says nothing. */
+static bool says_it_all(const life_t *self, const job_t *job)
+{
+    return job->open == 0 && (!job->doubtful || self->healing);
+}
+
 /* The first answer is kept, and every later one must be its replay. */
 static void take_result(life_t *self, job_t *job, const call_t *call, size_t node,
                         const void *bytes, size_t n)
@@ -338,6 +344,8 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
         job->ran++ > 0)
         life_fail(self, "%s (command %u, answered with %u) ran twice", job->mark, job->command.kind,
                   job->http);
+    if (!job->final && result.status == 404 && !says_it_all(self, job))
+        return;
     if (!job->final) {
         result_encode(&result, &job->answer);
         job->final = true;
@@ -379,8 +387,7 @@ static void take_error(life_t *self, job_t *job, const call_t *call, const err_t
             job->final = job->unknown = true;
         break;
     case ERR_NOT_FOUND:
-        /* It is not kept under the key: while another attempt may still run, this one says nothing. */
-        if (job->final || job->open > 0 || (job->doubtful && !self->healing))
+        if (job->final || !says_it_all(self, job))
             break;
         job->final = true;
         job->http = 404;

@@ -40,6 +40,69 @@ typedef struct {
     size_t count, capacity;
 } history_t;
 
+/* ---- for people ---- */
+
+static int by_call(const void *a, const void *b)
+{
+    uint64_t x = ((const linear_op_t *)a)->called, y = ((const linear_op_t *)b)->called;
+    return x < y ? -1 : x > y;
+}
+
+static void print_history(const history_t *self, unsigned member, const char *why)
+{
+    static const char *const kinds[] = {"enrol",   "change", "status", "read",
+                                        "nothing", "short",  "refused"};
+
+    fprintf(stderr, "history of member %u: %s\n", member, why);
+    qsort(self->ops, self->count, sizeof *self->ops, by_call);
+    for (size_t i = 0; i < self->count; i++) {
+        const linear_op_t *op = &self->ops[i];
+        fprintf(stderr, "  %6" PRIu64 " %6" PRId64 " %-8s %+6" PRId64 " -> %s%" PRId64 " %s\n",
+                op->called, op->answered == LINEAR_NEVER ? -1 : (int64_t)op->answered,
+                kinds[op->kind], op->delta, op->after_known ? "" : "? ", op->after,
+                op->name != NULL ? op->name : "");
+    }
+}
+
+/* Every entry of a partition's log, what became of it, and the commands in it. */
+static void print_log(life_t *life, uint16_t partition)
+{
+    log_shared_t *log = shared_log(life->world);
+    position_t position = {.epoch = 0};
+
+    for (size_t i = 0; i < log_shared_count(log, partition); i++) {
+        const log_entry_t *entry = log_shared_entry(log, partition, i);
+        record_header_t header = {.kind = 0};
+        record_reason_t reason = REASON_NONE;
+        const uint8_t *body = NULL;
+        size_t at = 0;
+        bool corrupt = false;
+        section_t section;
+        command_t command;
+        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
+        if (verdict == VERDICT_ACCEPT)
+            verdict = record_judge(&position, &header, entry->bytes, entry->n, entry->log_time_us,
+                                   &reason);
+        fprintf(stderr,
+                "%5" PRIu64 " %.6f kind %u epoch %" PRIu64 " seq %" PRIu64 " by %02x%02x %s%s:",
+                entry->offset, (double)(entry->landed_us - SHARED_START_US) / 1e6, header.kind,
+                header.epoch, header.seq, header.incarnation.bytes[0], header.incarnation.bytes[1],
+                record_reason_name(reason), entry->delivered ? "" : ", not confirmed");
+        while (body != NULL && section_next(body, header.body_bytes, &at, &section, &corrupt)) {
+            if (section.command_bytes == 0 ||
+                command_decode(&command, section.command, section.command_bytes, NULL) != ERR_NONE)
+                continue;
+            if (command.kind >= COMMAND_MESSAGE)
+                fprintf(stderr, " %s %" PRIu64 " %s %u",
+                        command.kind == COMMAND_ACK ? "ack" : "message", command.entry,
+                        command.kind == COMMAND_ACK ? "of" : "from", command.id);
+            else
+                fprintf(stderr, " %u %.*s", command.kind, (int)command.key.n, command.key.bytes);
+        }
+        fprintf(stderr, "\n");
+    }
+}
+
 /* ---- effects ---- */
 
 static void add_effect(effects_t *self, unsigned job, const entry_t *entry)
@@ -149,6 +212,8 @@ static void check_effects(effects_t *self, unsigned number)
                   job->http, job->nothing ? ", not applied," : "");
     else if (times == 0 && success && job->command.description.n > 0)
         life_fail(life, "%s was acknowledged and had no effect", job->mark);
+    if (life->failed && log_enabled(LOG_DEBUG))
+        print_log(life, job->partition);
 }
 
 /* ---- histories ---- */
@@ -283,69 +348,6 @@ static void begin_at_cut(const effects_t *self, const member_t *member, history_
                                   .answered = 3,
                                   .status = account.status,
                                   .name = "the status at the cut"});
-}
-
-/* ---- for people ---- */
-
-static int by_call(const void *a, const void *b)
-{
-    uint64_t x = ((const linear_op_t *)a)->called, y = ((const linear_op_t *)b)->called;
-    return x < y ? -1 : x > y;
-}
-
-static void print_history(const history_t *self, unsigned member, const char *why)
-{
-    static const char *const kinds[] = {"enrol",   "change", "status", "read",
-                                        "nothing", "short",  "refused"};
-
-    fprintf(stderr, "history of member %u: %s\n", member, why);
-    qsort(self->ops, self->count, sizeof *self->ops, by_call);
-    for (size_t i = 0; i < self->count; i++) {
-        const linear_op_t *op = &self->ops[i];
-        fprintf(stderr, "  %6" PRIu64 " %6" PRId64 " %-8s %+6" PRId64 " -> %s%" PRId64 " %s\n",
-                op->called, op->answered == LINEAR_NEVER ? -1 : (int64_t)op->answered,
-                kinds[op->kind], op->delta, op->after_known ? "" : "? ", op->after,
-                op->name != NULL ? op->name : "");
-    }
-}
-
-/* Every entry of a partition's log, what became of it, and the commands in it. */
-static void print_log(life_t *life, uint16_t partition)
-{
-    log_shared_t *log = shared_log(life->world);
-    position_t position = {.epoch = 0};
-
-    for (size_t i = 0; i < log_shared_count(log, partition); i++) {
-        const log_entry_t *entry = log_shared_entry(log, partition, i);
-        record_header_t header = {.kind = 0};
-        record_reason_t reason = REASON_NONE;
-        const uint8_t *body = NULL;
-        size_t at = 0;
-        bool corrupt = false;
-        section_t section;
-        command_t command;
-        verdict_t verdict = record_decode(entry->bytes, entry->n, &header, &body, &reason);
-        if (verdict == VERDICT_ACCEPT)
-            verdict = record_judge(&position, &header, entry->bytes, entry->n, entry->log_time_us,
-                                   &reason);
-        fprintf(stderr,
-                "%5" PRIu64 " %.6f kind %u epoch %" PRIu64 " seq %" PRIu64 " by %02x%02x %s%s:",
-                entry->offset, (double)(entry->landed_us - SHARED_START_US) / 1e6, header.kind,
-                header.epoch, header.seq, header.incarnation.bytes[0], header.incarnation.bytes[1],
-                record_reason_name(reason), entry->delivered ? "" : ", not confirmed");
-        while (body != NULL && section_next(body, header.body_bytes, &at, &section, &corrupt)) {
-            if (section.command_bytes == 0 ||
-                command_decode(&command, section.command, section.command_bytes, NULL) != ERR_NONE)
-                continue;
-            if (command.kind >= COMMAND_MESSAGE)
-                fprintf(stderr, " %s %" PRIu64 " %s %u",
-                        command.kind == COMMAND_ACK ? "ack" : "message", command.entry,
-                        command.kind == COMMAND_ACK ? "of" : "from", command.id);
-            else
-                fprintf(stderr, " %u %.*s", command.kind, (int)command.key.n, command.key.bytes);
-        }
-        fprintf(stderr, "\n");
-    }
 }
 
 /* ---- all of it ---- */

@@ -102,6 +102,19 @@ static void remove_books(void)
 
 TestSuite(verify, .init = make_books, .fini = remove_books, .timeout = 120);
 
+static void prove(verify_t *books, const together_t *together)
+{
+    err_t err = {0};
+
+    verify_init(books, together);
+    for (uint16_t partition = 0; partition <= together->partitions; partition++)
+        if (together->owner[partition] != NULL)
+            cr_assert_eq(verify_partition(books, partition, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(verify_pairs(books, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(verify_transit(books, &err), ERR_NONE, "%s", err.text);
+    verify_whole(books);
+}
+
 /* Runs the whole proof. */
 static uint64_t all_faults(char shown[VERIFY_SHOWN][400])
 {
@@ -120,12 +133,7 @@ static uint64_t all_faults(char shown[VERIFY_SHOWN][400])
     cr_assert_eq(genesis_load(store, birth, &found, NULL), ERR_NONE);
     cr_assert(found);
     cr_assert_eq(together_add(together, store, birth, &err), ERR_NONE, "%s", err.text);
-    verify_init(books, together);
-    for (uint16_t partition = 0; partition <= birth->partitions; partition++)
-        cr_assert_eq(verify_partition(books, partition, &err), ERR_NONE, "%s", err.text);
-    cr_assert_eq(verify_pairs(books, &err), ERR_NONE, "%s", err.text);
-    cr_assert_eq(verify_transit(books, &err), ERR_NONE, "%s", err.text);
-    verify_whole(books);
+    prove(books, together);
     uint64_t wrong = books->wrong;
     memcpy(shown, books->shown, sizeof books->shown);
     verify_free(books);
@@ -572,4 +580,126 @@ Test(verify, finds_a_message_about_a_transfer_that_is_not_on_its_way)
 {
     send_credit(&(credit_t){.transfer = purchase + 1000000, .from_account = alice, .points = 25});
     cr_assert(finds("which does not hold these points"));
+}
+
+/* ---- the same books as a node on Kafka keeps them ---- */
+
+static void become_follower(uint16_t partitions)
+{
+    store_t *store = open_for_tampering();
+    buffer_t batch;
+
+    buffer_init(&batch, 1 << 20);
+    for (uint16_t p = 0; p <= partitions; p++) {
+        position_t position;
+        uint64_t ordinal;
+        bool found = false;
+
+        cr_assert_eq(journal_embedded_position(store, p, &position, &ordinal, &found, NULL),
+                     ERR_NONE);
+        cr_assert(found);
+        journal_put_position(p, &position, &batch);
+    }
+    write_batch(store, &batch);
+    store_destroy(&store);
+}
+
+typedef struct {
+    verify_t books;
+    together_t together;
+    store_t *store;
+} follower_t;
+
+static follower_t *prove_follower(errcode_t expected)
+{
+    follower_t *self = memory_zalloc(sizeof *self);
+    store_config_t config;
+
+    store_config_default(&config);
+    config.directory = directory.path;
+    config.read_only = true;
+    cr_assert_eq(store_open(&self->store, &config, NULL), ERR_NONE);
+    cr_assert_eq(together_add_follower(&self->together, self->store, NULL), expected);
+    if (expected == ERR_NONE)
+        prove(&self->books, &self->together);
+    return self;
+}
+
+static void end_follower(follower_t *self)
+{
+    verify_free(&self->books);
+    store_destroy(&self->store);
+    free(self);
+}
+
+Test(verify, proves_the_copies_of_a_node_that_follows_a_shared_log)
+{
+    become_follower(16);
+    follower_t *self = prove_follower(ERR_NONE);
+
+    cr_assert_eq(self->together.partitions, 16);
+    cr_assert(together_complete(&self->together));
+    cr_assert_eq(self->books.wrong, 0, "%s", self->books.shown[0]);
+    cr_assert_eq(self->books.apart, 0);
+    cr_assert_eq(self->books.records, 0);
+    cr_assert_eq(self->books.accounts, 2);
+    cr_assert_gt(self->together.position[alice_partition].seq, 0);
+    end_follower(self);
+}
+
+Test(verify, finds_a_fault_in_the_copy_of_a_follower)
+{
+    change_account(add_to_balance);
+    become_follower(16);
+    follower_t *self = prove_follower(ERR_NONE);
+
+    cr_assert_gt(self->books.wrong, 0);
+    end_follower(self);
+}
+
+Test(verify, does_not_compare_copies_of_different_moments)
+{
+    uint8_t key[BATCH_KEY_BYTES_MAX];
+    uint16_t bob_partition = partition_of_slot(id_slot(bob), 16);
+    store_t *store = open_for_tampering();
+    const pair_in_t ahead = {.seq = 1000};
+    buffer_t row;
+
+    buffer_init(&row, 1 << 16);
+    pair_in_encode(&ahead, &row);
+    write_row(store, FAMILY_STATE, key, key_pair_in(key, bob_partition, alice_partition), &row);
+    buffer_free(&row);
+    store_destroy(&store);
+    hold(bob_partition);
+    become_follower(16);
+    follower_t *self = prove_follower(ERR_NONE);
+
+    cr_assert_eq(self->books.apart, 1);
+    for (size_t i = 0; i < VERIFY_SHOWN; i++) {
+        cr_assert_null(strstr(self->books.shown[i], "different moments"));
+        cr_assert_null(strstr(self->books.shown[i], "no message is about it"));
+    }
+    end_follower(self);
+}
+
+Test(verify, needs_the_definitions_to_know_how_many_partitions_there_are)
+{
+    become_follower(15); /* the one with the definitions was not read */
+    end_follower(prove_follower(ERR_STATE));
+}
+
+Test(verify, gives_equal_digests_for_equal_books_and_others_for_others)
+{
+    become_follower(16);
+    follower_t *before = prove_follower(ERR_NONE);
+    verify_digest_t own = before->books.digests[alice_partition];
+
+    end_follower(before);
+    change_account(take_from_a_lot);
+    follower_t *after = prove_follower(ERR_NONE);
+    verify_digest_t other = after->books.digests[alice_partition];
+    end_follower(after);
+    cr_assert_eq(own.accounts, other.accounts);
+    cr_assert_eq(own.points, other.points);
+    cr_assert_not(hash_equal(&own.sum, &other.sum));
 }
