@@ -249,7 +249,7 @@ typedef struct {
     const migrate_config_t *config;
     lane_t *lanes[LANES_MAX]; /* owned; NULL: none */
     migrate_cursors_t cursors[LANES_MAX];
-    size_t next;              /* partition that no lane has had */
+    size_t next; /* partition that no lane has had */
     hash_t incarnation;
     bool heard; /* the last look brought something */
     int64_t keep_at_us, show_at_us;
@@ -347,8 +347,9 @@ static void show(copying_t *self)
     self->show_at_us = now_us + SHOW_EVERY_US;
     for (size_t p = 0; p <= config->plan->partitions; p++) {
         const lane_t *lane = lane_of(self, (uint16_t)p);
-        const migrate_total_t *total =
-            lane != NULL && lane->stage > LANE_PAUSED ? &lane->taken : &config->plan->parts[p].copied;
+        const migrate_total_t *total = lane != NULL && lane->stage > LANE_PAUSED
+                                           ? &lane->taken
+                                           : &config->plan->parts[p].copied;
 
         rows += total->rows;
         bytes += total->bytes;

@@ -25,8 +25,8 @@ typedef struct {
     journal_t *journal;
     const clock_source_t *clock;
     const random_source_t *random;
-    void (*wait)(void *state);                    /* some milliseconds, or until the journal has something */
-    errcode_t (*keep)(void *state, err_t *err);   /* stores the plan */
+    void (*wait)(void *state); /* some milliseconds, or until the journal has something */
+    errcode_t (*keep)(void *state, err_t *err); /* stores the plan */
     /* What is read back by now, of all partitions. */
     void (*show)(void *state, uint64_t rows, uint64_t bytes);
     bool (*stop)(void *state);

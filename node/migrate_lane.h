@@ -49,7 +49,7 @@ typedef struct {
 
     /* what was written */
     position_t decided;
-    bool read_own, delivered_own; /* the claim or the release that is on its way */
+    bool read_own, delivered_own;             /* the claim or the release that is on its way */
     lane_flight_t flight[MIGRATE_FLIGHT_MAX]; /* a ring */
     size_t first, count;
     uint64_t outstanding; /* appends without a report, of all attempts */

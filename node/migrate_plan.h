@@ -22,12 +22,12 @@ typedef struct {
 } migrate_total_t;
 
 typedef struct {
-    position_t source;       /* where its own log ended */
-    migrate_total_t whole;   /* what it holds */
-    bool begun;              /* the two below say something */
-    position_t at;           /* last record in the new log that counts */
-    migrate_total_t copied;  /* up to there */
-    bool done;               /* released */
+    position_t source;      /* where its own log ended */
+    migrate_total_t whole;  /* what it holds */
+    bool begun;             /* the two below say something */
+    position_t at;          /* last record in the new log that counts */
+    migrate_total_t copied; /* up to there */
+    bool done;              /* released */
 } migrate_part_t;
 
 typedef struct {

@@ -305,7 +305,10 @@ class Bed:
             ("min.insync.replicas", majority),
             ("default.replication.factor", count),
             # A broker that is gone is noticed after 3 s instead of 9.
-            ("broker.session.timeout.ms", 3000),
+            ("broker.session.timeout.ms", 2000),
+            ("controller.quorum.fetch.timeout.ms", 1000),
+            ("controller.quorum.election.timeout.ms", 500),
+            ("controller.quorum.election.backoff.max.ms", 250),
             ("broker.heartbeat.interval.ms", 500),
             # Kafka's own topics, in the size of a test.
             ("offsets.topic.num.partitions", 4),

@@ -278,6 +278,47 @@ class OnTheWay(Migrating):
         self.assertRegex(self.verify(node.data), r"points +%d available, 0 in transit" % (24 * OPENING))
 
 
+class Cluster(Migrating):
+    def test_the_nodes_of_a_cluster_go_over_together(self):
+        old = harness.Cluster(self.directory.path, 2, ["--partitions", "4"])
+        self.addCleanup(old.end)
+        client = old.start().nodes[0].client()
+        program = harness.create_program(client)
+        accounts = [harness.create_account(client, program, customer(i), points_balance=OPENING) for i in range(24)]
+        asked = []
+        for i, account in enumerate(accounts):
+            body = {"from_account_id": account, "to_account_id": accounts[(i + 5) % 24], "points": 1 + i,
+                    "idempotency_key": "t-%d" % i}
+            asked.append((body, client.post(TRANSFER, body)))
+            self.assertEqual(asked[-1][1].status, 200)
+        for node in old.nodes:
+            self.assertEqual(node.stop(), 0)
+        folders = [node.data for node in old.nodes]
+        code, text = harness.tool("verify", "--cluster", *folders)
+        self.assertEqual(code, 0, text)
+        source = tables(text)
+        self.data = folders[0]
+        self.assertIn("all of them are needed together", self.migrate(code=2))
+        words = self.words()
+        words[1:3] = ["--cluster", ",".join(folders)]
+        code, text = harness.tool(*words)
+        self.assertEqual(code, 0, text)
+        self.assertEqual(tables(text), source)
+
+        node = harness.Node(self.directory.join("new"), ["--journal", "kafka", "--kafka-bootstrap", self.kafka.bootstrap,
+                                                         "--kafka-prefix", self.prefix, "--single-broker",
+                                                         "--cluster-listen", old.addresses[0]])
+        self.addCleanup(node.end)
+        client = node.start().client()
+        for body, answer in asked:
+            again = client.post(TRANSFER, body)
+            self.assertEqual((again.status, again.body), (answer.status, answer.body))
+        found = [client.get(ACCOUNTS + "%d/" % account).json["points_balance"] for account in accounts]
+        self.assertEqual(sum(found), 24 * OPENING)
+        self.assertEqual(node.stop(), 0)
+        self.verify(node.data)
+
+
 class Refusing(Migrating):
     def books(self, rows=3):
         with open(self.directory.join("in"), "w", encoding="utf-8") as file:
