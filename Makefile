@@ -56,7 +56,7 @@ TEST_PROGRAMS := build/fealty build/asan/fealty build/tsan/fealty \
                  build/shims/clock.so build/kafka/journal_probe \
                  $(if $(wildcard tests/sim/main.c),build/sim)
 
-.PHONY: all run test bench cluster cluster-kafka chaos check sim deps install fuzz clean help format format-check tidy \
+.PHONY: all run test bench cluster cluster-kafka chaos check sim prove deps install fuzz clean help format format-check tidy \
         sanitizers test-programs bench-programs docs deps-build deps-test deps-check deps-bench deps-kafka
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
@@ -80,9 +80,15 @@ test: $(if $(filter 1,$(REQUIRE_KAFKA)),deps-kafka,deps-test) ## everything that
 
 check: deps-check format-check tidy sanitizers ## format, clang-tidy, address + undefined and thread sanitizers
 
-sim: deps-build ## whole clusters on one thread, from seeds: SEED=1 RUNS=50
+sim: deps-build ## whole clusters on a shared log, on one thread, from seeds: SEEDS=1000, or SEED=7 to see one
 	@$(MAKE) --no-print-directory -j$(JOBS) build/sim
-	@build/sim $(if $(SEED),--seed $(SEED)) $(if $(RUNS),--runs $(RUNS))
+	@exec build/sim --shared $(if $(SEED),--seed $(SEED) -v,--seeds $(or $(SEEDS),1000) --jobs $(JOBS))
+
+prove: deps-kafka ## the long hunt: 10,000 seeds, every mutant, 30 minutes of chaos
+	@$(MAKE) --no-print-directory -j$(JOBS) build/sim build/mutants/sim build/fealty
+	@build/sim --shared --seeds 10000 --jobs $(JOBS)
+	@python3 tests/mutants.py
+	@python3 tests/chaos/chaos.py 30
 
 chaos: all deps-kafka ## nodes, brokers and network fail under load; a checker decides: MINUTES=5 SEED=1
 	@exec python3 tests/chaos/chaos.py $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
@@ -98,6 +104,7 @@ bench: deps-bench ## how fast, against what people would use instead
 install: all ## to PREFIX (/usr/local), below DESTDIR
 	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/share/doc/fealty'
 	install -m 755 build/fealty '$(DESTDIR)$(PREFIX)/bin/fealty'
+	[ ! -x build/sim ] || install -m 755 build/sim '$(DESTDIR)$(PREFIX)/bin/fealty-sim'
 	install -m 644 README.md CHANGELOG.md LICENSE $(filter-out docs/README.md,$(wildcard docs/*.md)) '$(DESTDIR)$(PREFIX)/share/doc/fealty/'
 
 deps: ## install the Debian packages for everything, once

@@ -86,8 +86,9 @@ errcode_t partition_own(partition_t *self, err_t *err);
 /* Decides no more. What was not sealed is answered: it was not applied. The round that flies waits for its fate. */
 void partition_step_down(partition_t *self);
 /* The fate of the flying round is known: a claim after it was accepted. `covered`: what was accepted of it is known to
- * be on all replicas of the log, else nobody can tell yet. */
-void partition_resolve(partition_t *self, bool covered);
+ * be on all replicas of the log; `claim_covered`: the claim is, so what was not accepted never will be. Else nobody can
+ * tell for sure. */
+void partition_resolve(partition_t *self, bool covered, bool claim_covered);
 /* The flying round: sealed and not landed; its records; how many of them the log has accepted. */
 typedef struct {
     bool flying;

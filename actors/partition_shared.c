@@ -114,7 +114,7 @@ void partition_step_down(partition_t *self)
     row_cache_clear(self->config.cache);
 }
 
-void partition_resolve(partition_t *self, bool covered)
+void partition_resolve(partition_t *self, bool covered, bool claim_covered)
 {
     round_t *round = self->flying;
     err_t unknown, refused;
@@ -129,7 +129,11 @@ void partition_resolve(partition_t *self, bool covered)
             self->config.number);
     for (size_t i = 0; i < round->reply_count; i++) {
         reply_t *reply = &round->replies[i];
-        const err_t *why = reply->record >= round->accepted ? &refused : covered ? NULL : &unknown;
+        const err_t *why = &unknown;
+        if (reply->record >= round->accepted)
+            why = claim_covered ? &refused : &unknown;
+        else if (covered)
+            why = NULL;
         if (why == NULL && reply->err.code != ERR_NONE)
             why = &reply->err;
         request_complete(reply->request,

@@ -105,7 +105,7 @@ static bool deciding(const replica_t *self)
 static void halted(replica_t *self)
 {
     partition_step_down(self->partition);
-    partition_resolve(self->partition, false);
+    partition_resolve(self->partition, false, false);
     buffer_reset(&self->claim);
     buffer_reset(&self->release);
     self->in_doubt = false;
@@ -170,7 +170,7 @@ void replica_close(replica_t *self, int64_t boot_us)
     if (self->state == REPLICA_CLOSED)
         return;
     partition_step_down(self->partition);
-    partition_resolve(self->partition, false);
+    partition_resolve(self->partition, false, false);
     journal_unfollow(self->journal, self->number);
     buffer_reset(&self->claim);
     buffer_reset(&self->release);
@@ -464,7 +464,7 @@ static void win(replica_t *self)
     err_t err = {0};
 
     /* A claim that is on all replicas of the log has everything before it there, too. */
-    partition_resolve(self->partition, true);
+    partition_resolve(self->partition, true, true);
     self->in_doubt = false;
     buffer_reset(&self->claim);
     self->claim_read = self->claim_delivered = false;
@@ -489,7 +489,7 @@ void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
     (void)boot_us;
     if (self->deposed) {
         self->deposed = false;
-        partition_resolve(self->partition, flight.flying && flight_delivered(self, &flight));
+        partition_resolve(self->partition, flight.flying && flight_delivered(self, &flight), false);
         self->in_doubt = false;
     }
     if (self->state == REPLICA_CLAIMING && self->claim.size > 0 && self->claim_read &&

@@ -212,11 +212,12 @@ void link_shared_hello_put(buffer_t *out, const link_shared_hello_t *hello)
         pack_u64(out, i);
         pack_u64(out, hello->epochs[i]);
     }
+    pack_u64(out, hello->bulk_port);
 }
 
 bool link_shared_hello_next(unpack_t *in, link_shared_hello_t *hello)
 {
-    uint64_t partitions, owned, last = 0;
+    uint64_t partitions, owned, port, last = 0;
 
     memset(hello, 0, sizeof *hello);
     if (!address_next(in, hello->address))
@@ -239,7 +240,9 @@ bool link_shared_hello_next(unpack_t *in, link_shared_hello_t *hello)
         hello->epochs[partition] = epoch;
         last = partition;
     }
-    return true;
+    port = unpack_u64(in);
+    hello->bulk_port = (uint16_t)port;
+    return !in->failed && port <= UINT16_MAX;
 }
 
 static bool command_skip(unpack_t *in)

@@ -106,6 +106,7 @@ typedef struct {
     hash_t cluster;
     uint16_t partitions;
     uint64_t epochs[BIRTH_PARTITIONS_MAX + 1]; /* in which it owns a partition; 0: it does not */
+    uint16_t bulk_port; /* beside that address: where it gives snapshots; 0: it gives none */
 } link_shared_hello_t;
 /* Only owned partitions are written, ascending. */
 void link_shared_hello_put(buffer_t *out, const link_shared_hello_t *hello);

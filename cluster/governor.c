@@ -18,7 +18,6 @@
 #define STATUS_BYTES_MAX ((size_t)4 * 1024 * 1024)
 #define ASK_US           INT64_C(5000000)
 #define RECORD_MAX       ((size_t)256 * 1024)
-#define NONE             UINT32_MAX
 
 /* One of the two channels, as it is read. */
 typedef struct {
@@ -35,8 +34,8 @@ struct governor {
     bool caught_up, stopping, foreign;
     uint64_t view_number; /* last one told */
     bool clock_agrees;
-    uint32_t emptied; /* partition whose copy here is being emptied; NONE */
-    int64_t boot_us;  /* of the pass */
+    fills_t *fills;  /* owned */
+    int64_t boot_us; /* of the pass */
     int64_t next_tick_us, next_publish_us;
     buffer_t record; /* being made */
 
@@ -72,6 +71,32 @@ static void ask_partition(void *state, uint16_t partition, membership_partition_
     out->owner = replica_position(replica)->owner;
 }
 
+static replica_t *find_replica(void *state, uint16_t partition)
+{
+    governor_t *self = state;
+
+    return self->config.replica(self->config.state, partition);
+}
+
+/* Followers first: the owner has enough to do. */
+static size_t find_sources(void *state, uint16_t partition, const char *out[FILLS_SOURCES_MAX])
+{
+    governor_t *self = state;
+    const view_t *view = membership_view(self->membership);
+    size_t owner = membership_owner(self->membership, partition);
+    size_t count = 0;
+
+    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
+        if (i != owner && count < FILLS_SOURCES_MAX - 1 &&
+            membership_keeps(self->membership, i, partition))
+            out[count++] = view->members[i].address;
+    }
+    if (view != NULL && owner < view->member_count &&
+        membership_keeps(self->membership, owner, partition))
+        out[count++] = view->members[owner].address;
+    return count;
+}
+
 governor_t *governor_new(const governor_config_t *config)
 {
     governor_t *self = memory_zalloc(sizeof *self);
@@ -93,7 +118,14 @@ governor_t *governor_new(const governor_config_t *config)
     self->liveness.number = JOURNAL_LIVENESS;
     self->liveness.next = JOURNAL_END; /* heartbeats of the past say nothing about now */
     self->clock_agrees = true;
-    self->emptied = NONE;
+    const fills_config_t fills = {.partitions = config->partitions,
+                                  .behind = config->snapshot_behind,
+                                  .journal = config->journal,
+                                  .filler = config->filler,
+                                  .replica = find_replica,
+                                  .sources = find_sources,
+                                  .state = self};
+    self->fills = fills_new(&fills);
     buffer_init(&self->shown, STATUS_BYTES_MAX);
     self->follows = memory_zalloc(((size_t)config->partitions + 1) * sizeof *self->follows);
     buffer_init(&self->record, RECORD_MAX);
@@ -115,6 +147,7 @@ void governor_destroy(governor_t **self_p)
         return;
     *self_p = NULL;
     membership_destroy(&self->membership);
+    fills_destroy(&self->fills);
     buffer_free(&self->record);
     buffer_free(&self->status);
     buffer_free(&self->troubles);
@@ -172,49 +205,18 @@ static void publish_records(governor_t *self)
 
 /* ---- wishes ---- */
 
-/* Copies that a process left half filled are emptied first, one after the other. */
-static bool open_copy(governor_t *self, replica_t *replica)
-{
-    err_t err = {0};
-
-    if (replica_open(replica, &err) == ERR_NONE)
-        return true;
-    if (err.code == ERR_STATE && self->emptied == NONE)
-        self->emptied = replica_number(replica);
-    else if (err.code != ERR_STATE)
-        log_error("partition %u cannot be followed: %s", replica_number(replica), err.text);
-    return false;
-}
-
-static void empty_on(governor_t *self)
-{
-    replica_t *replica = self->emptied != NONE
-                             ? self->config.replica(self->config.state, (uint16_t)self->emptied)
-                             : NULL;
-    err_t err = {0};
-
-    if (replica == NULL || !replica_wipe(replica, false, &err)) {
-        if (err.code != ERR_NONE)
-            log_error("partition %u cannot be emptied: %s", self->emptied, err.text);
-        return;
-    }
-    log_info("partition %u is empty here and fills itself from the log", self->emptied);
-    self->emptied = NONE;
-    (void)open_copy(self, replica);
-}
-
 static void carry_out(governor_t *self, membership_wish_t wish, uint16_t partition, int64_t boot_us)
 {
     replica_t *replica = self->config.replica(self->config.state, partition);
     hash_t history;
 
-    if (replica == NULL || partition == self->emptied)
+    if (replica == NULL)
         return;
     switch (wish) {
-    case MEMBERSHIP_FOLLOW: (void)open_copy(self, replica); break;
-    case MEMBERSHIP_UNFOLLOW: replica_close(replica, boot_us); break;
+    case MEMBERSHIP_FOLLOW: (void)fills_open(self->fills, partition, boot_us); break;
+    case MEMBERSHIP_UNFOLLOW: fills_close(self->fills, partition, boot_us); break;
     case MEMBERSHIP_CLAIM:
-        if (replica_state(replica) == REPLICA_CLOSED && !open_copy(self, replica))
+        if (!fills_open_to_claim(self->fills, partition, boot_us))
             break;
         random_fill(self->config.random, history.bytes, sizeof history.bytes);
         replica_claim(replica, &history, boot_us);
@@ -299,7 +301,8 @@ static void show_partitions(governor_t *self)
     buffer_text(&self->shown, "[");
     for (uint32_t i = 0; i <= self->config.partitions; i++) {
         replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
-        if (replica == NULL || (replica_state(replica) == REPLICA_CLOSED && self->emptied != i))
+        const char *stage = fills_stage(self->fills, (uint16_t)i);
+        if (replica == NULL || (replica_state(replica) == REPLICA_CLOSED && stage == NULL))
             continue;
         const position_t *position = replica_position(replica);
         uint64_t behind = journal_behind(self->config.journal, (uint16_t)i);
@@ -309,7 +312,7 @@ static void show_partitions(governor_t *self)
             "%s{\"partition\":%u,\"state\":\"%s\",\"epoch\":%llu,\"seq\":%llu,"
             "\"offset\":%llu,\"behind\":%lld,\"trouble\":",
             self->shown.size > 1 ? ",\n" : "", i,
-            self->emptied == i ? "being_emptied" : replica_state_name(replica_state(replica)),
+            stage != NULL ? stage : replica_state_name(replica_state(replica)),
             (unsigned long long)position->epoch, (unsigned long long)position->seq,
             (unsigned long long)position->offset, behind == UINT64_MAX ? -1LL : (long long)behind);
         if (trouble != NULL)
@@ -335,7 +338,7 @@ static void answer_about_partition(governor_t *self, err_t *err)
         return;
     }
     replica_state_t state = replica_state(replica);
-    if (state == REPLICA_CLOSED) {
+    if (state == REPLICA_CLOSED && fills_stage(self->fills, (uint16_t)number) == NULL) {
         err_set(err, ERR_STATE, "this node keeps no copy of partition %lu: ask one that does",
                 number);
     } else if (self->word == GOVERNOR_RESUME && state != REPLICA_HALTED) {
@@ -345,17 +348,11 @@ static void answer_about_partition(governor_t *self, err_t *err)
         err_set(err, ERR_STATE,
                 "partition %lu is owned here: drain this node first, then rebuild its copy",
                 number);
-    } else if (self->word == GOVERNOR_REBUILD && self->emptied != NONE) {
-        err_set(err, ERR_IN_PROGRESS, "partition %u is being emptied: one after the other",
-                self->emptied);
-    } else {
+    } else if (self->word == GOVERNOR_RESUME) {
         replica_close(replica, self->boot_us);
-        if (self->word == GOVERNOR_RESUME) {
-            (void)open_copy(self, replica);
-        } else {
-            self->emptied = (uint32_t)number;
-            (void)replica_wipe(replica, true, err);
-        }
+        (void)fills_open(self->fills, (uint16_t)number, self->boot_us);
+    } else {
+        fills_rebuild(self->fills, (uint16_t)number, self->boot_us, err);
     }
 }
 
@@ -425,7 +422,7 @@ static void pass(governor_t *self, int64_t wall_us, int64_t boot_us)
     tell_view(self);
     publish_records(self);
     compare_clocks(self);
-    empty_on(self);
+    fills_on_pass(self->fills, boot_us);
     while (membership_next_wish(self->membership, &wish, &partition))
         if (!self->foreign)
             carry_out(self, wish, partition, boot_us);
@@ -460,6 +457,7 @@ bool governor_on_stop(void *state, int64_t wall_us, int64_t boot_us)
     if (!self->stopping) {
         self->stopping = true;
         membership_stop(self->membership);
+        fills_stop(self->fills);
         self->next_tick_us = boot_us;
     }
     governor_on_pass(self, wall_us, boot_us);

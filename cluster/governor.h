@@ -12,7 +12,7 @@
 #ifndef FEALTY_GOVERNOR_H
 #define FEALTY_GOVERNOR_H
 
-#include "actors/replica.h"
+#include "cluster/fills.h"
 #include "cluster/membership.h"
 
 typedef struct governor governor_t;
@@ -25,6 +25,8 @@ typedef struct {
     uint8_t followers;
     journal_t *journal;
     const random_source_t *random;
+    uint64_t snapshot_behind; /* records; 0: FILLS_BEHIND. A copy further behind is filled from a peer */
+    filler_t filler;          /* start NULL: copies are filled from the log only */
     replica_t *(*replica)(void *state, uint16_t partition);
     /* A view was accepted, on the driver's thread. */
     void (*view)(void *state, const view_t *view);
@@ -57,7 +59,7 @@ typedef enum {
     GOVERNOR_ADMIT,
     GOVERNOR_FORGET,
     GOVERNOR_RESUME,  /* of a partition, by its number: a halted copy here reads on from its last good record */
-    GOVERNOR_REBUILD, /* the copy here is emptied and filled from the log */
+    GOVERNOR_REBUILD, /* the copy here is emptied and filled from a peer, or from the log */
     GOVERNOR_PARTITIONS /* what the copies here are doing; *out gets JSON */
 } governor_word_t;
 /* An operator's word. *out (may be NULL) gets what there is to show. */

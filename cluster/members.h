@@ -78,6 +78,9 @@ size_t members_add(members_t *self, const char *address);
 void members_remove(members_t *self, size_t link);
 /* epoch 0: not owned (any more). */
 void members_set_owned(members_t *self, uint16_t partition, uint64_t epoch);
+/* Where snapshots are given, beside the address; 0: nowhere. The own port is set before the first HELLO. */
+void members_set_bulk_port(members_t *self, uint16_t port);
+uint16_t members_bulk_port(const members_t *self, size_t link);
 /* Why a peer cannot even be dialled, "" when it can: one of the troubles. */
 void members_set_dialling(members_t *self, size_t link, const char *why);
 

@@ -86,6 +86,17 @@ void members_set_owned(members_t *self, uint16_t partition, uint64_t epoch)
     self->version++;
 }
 
+void members_set_bulk_port(members_t *self, uint16_t port)
+{
+    INVARIANT(self->shared);
+    self->bulk_port = port;
+}
+
+uint16_t members_bulk_port(const members_t *self, size_t link)
+{
+    return self->peers[link].bulk_port;
+}
+
 void members_set_dialling(members_t *self, size_t link, const char *why)
 {
     peer_t *peer = &self->peers[link];
@@ -110,6 +121,7 @@ void members_own_shared_hello(const members_t *self, size_t link, link_shared_he
     if (self->peers[link].alive)
         hello->heard = self->peers[link].incarnation;
     hello->partitions = self->partitions;
+    hello->bulk_port = self->bulk_port;
     if (!self->born)
         return;
     hello->known = true;
@@ -160,13 +172,16 @@ size_t members_shared_hello(members_t *self, const hash_t *from, const link_shar
            !hash_equal(&hello->heard, &peer->hello.heard) || hello->known != peer->hello.born ||
            !hash_equal(&hello->cluster, &peer->hello.cluster) ||
            hello->partitions != peer->hello.partitions ||
+           hello->bulk_port != peer->bulk_port ||
            memcmp(peer->epochs, hello->epochs, EPOCH_BYTES) != 0;
     /* Most say what the one before said: then nothing follows from it but that the peer is there. */
     peer->heard_us = news ? peer->heard_us : now_us;
     if (news)
         taken = members_take_hello(self, link, from, as_peer, now_us);
-    if (news && taken)
+    if (news && taken) {
         memcpy(peer->epochs, hello->epochs, EPOCH_BYTES);
+        peer->bulk_port = hello->bulk_port;
+    }
     free(as_peer);
     return taken ? link : self->addresses.count;
 }

@@ -24,6 +24,7 @@ typedef struct {
     bool bye;
     bool confirmed;               /* it has had our HELLO */
     uint64_t *epochs;             /* shared log: owned; of its last HELLO, by partition */
+    uint16_t bulk_port;           /* shared log: of its last HELLO */
     char dialling[TROUBLE_BYTES]; /* shared log: why it cannot be dialled */
 
     /* judged */
@@ -39,6 +40,7 @@ struct members {
     addresses_t addresses; /* shared log: "" where there is nobody */
     bool shared;
     uint64_t *epochs; /* shared log: owned; in which this node owns a partition, 0: it does not */
+    uint16_t bulk_port; /* shared log: where this node gives snapshots; 0: it gives none */
     hash_t incarnation;
     hash_t list;
     uint16_t partitions; /* configured */

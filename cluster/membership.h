@@ -100,6 +100,8 @@ bool membership_replaced(const membership_t *self);      /* another process is t
 size_t membership_owner(const membership_t *self, uint16_t partition);
 /* Heartbeat within the last 3 own ones. */
 bool membership_alive(const membership_t *self, size_t member);
+/* A living one, not stopping, whose last heartbeat owns the partition or follows it closely. Never this node itself. */
+bool membership_keeps(const membership_t *self, size_t member, uint16_t partition);
 /* An own heartbeat came back within the last 3 s: the log works for this node. */
 bool membership_heard_self(const membership_t *self, int64_t boot_us);
 /* Own clock minus the log's, by the newest own heartbeat; 0 when none came back yet. */

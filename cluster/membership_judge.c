@@ -290,6 +290,16 @@ static bool able(const membership_t *self, size_t member)
     return membership_alive(self, member) && !membership_said(self, member)->beat.stopping;
 }
 
+bool membership_keeps(const membership_t *self, size_t member, uint16_t partition)
+{
+    const liveness_t *beat;
+
+    if (member == self->me || !membership_alive(self, member) || !able(self, member))
+        return false;
+    beat = &membership_said(self, member)->beat;
+    return channel_bit(beat->owned, partition) || channel_bit(beat->ready, partition);
+}
+
 static bool ready(const membership_t *self, size_t member, uint16_t partition,
                   const membership_partition_t *figures)
 {

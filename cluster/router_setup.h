@@ -55,6 +55,7 @@ typedef struct {
     const char
         *keys_directory; /* see keys.h; NULL or "": none, which only loopback addresses may do */
     const router_shared_t *shared; /* not NULL: partitions live on a shared log; copied */
+    uint16_t bulk_port;  /* shared: where this node gives snapshots, told to the peers; 0: nowhere */
     uint32_t parked_max; /* shared: commands and questions that wait for an owner; 0: 4,096 */
 } router_config_t;
 
@@ -83,6 +84,8 @@ void router_set_members(router_t *self, const char *const *addresses, size_t cou
 /* The copy of a partition here became its owner in `epoch` (above 0), or stopped to be: then commands for it go
  * elsewhere at once, and all peers are told. An end that names an older epoch than the present one is ignored. */
 void router_set_owned(router_t *self, uint16_t partition, uint64_t epoch, bool owned);
+/* Where the peer at this address gives snapshots, as it said last; 0: it is not up, or gives none. Any thread. */
+uint16_t router_bulk_port(router_t *self, const char *address);
 
 void router_stop(router_t *self);
 void router_destroy(router_t **self_p);

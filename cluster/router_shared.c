@@ -155,6 +155,19 @@ const char *router_shared_owner_name(const router_t *self, uint16_t partition)
     return name != NULL ? name : "";
 }
 
+uint16_t router_bulk_port(router_t *self, const char *address)
+{
+    uint16_t port = 0;
+
+    (void)pthread_mutex_lock(&self->lock);
+    for (size_t i = 0; i < ADDRESSES_MAX && port == 0; i++) {
+        if (self->names[i] != NULL && strcmp(self->names[i], address) == 0)
+            port = self->bulk_ports[i];
+    }
+    (void)pthread_mutex_unlock(&self->lock);
+    return port;
+}
+
 errcode_t router_no_owner(const router_t *self, uint16_t partition, err_t *err)
 {
     const char *name = router_shared_owner_name(self, partition);
@@ -180,6 +193,7 @@ static errcode_t open_transport(router_t *self, const router_config_t *config, e
     self->addresses.count = 1;
     memcpy(self->addresses.text[0], self->listen, sizeof self->listen);
     self->members = members_new_shared(self->listen, &config->incarnation, config->partitions);
+    members_set_bulk_port(self->members, config->bulk_port);
     transport = (transport_config_t){
         .addresses = &self->addresses,
         .keys_directory = keys[0] != '\0' ? self->keys_directory : NULL,
@@ -210,6 +224,7 @@ static void members_changed(void *state, const members_t *members, const birthin
 
         name_link(self, i, peer ? members_address(members, i) : NULL);
         self->up[i] = peer && members_is_up(members, i);
+        self->bulk_ports[i] = self->up[i] ? members_bulk_port(members, i) : 0;
         self->partitions_of[i] = 0;
     }
     members_best(members, &self->best);

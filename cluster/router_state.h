@@ -88,6 +88,7 @@ struct router {
     const char *names[ADDRESSES_MAX]; /* borrowed from all_names; NULL: no member has this link */
     router_name_t *all_names;         /* owned list */
     size_t name_count;
+    uint16_t bulk_ports[ADDRESSES_MAX]; /* of peers that are up; 0: none */
 };
 
 static inline uint32_t route_of(const router_t *self, uint16_t partition)

@@ -1,4 +1,4 @@
-/* wire.c - ZeroMQ sockets and their settings; the only file that sends and receives
+/* wire.c - ZeroMQ sockets and their settings; the only file that sends and receives, but for bulk.c
  *
  * Each setting below is there for a reason that was measured: ROUTER without `mandatory` loses without a sign, a
  * DEALER without `immediate` keeps frames for whoever binds the address later, and without heartbeats a cut cable
@@ -12,8 +12,6 @@
 #include <czmq.h>
 #include <pthread.h>
 #include <signal.h>
-
-#define ZAP_DOMAIN "fealty"
 
 struct wire {
     char own_address[ADDRESS_BYTES];
@@ -31,8 +29,6 @@ static pthread_mutex_t process_lock = PTHREAD_MUTEX_INITIALIZER;
 static unsigned process_wires;
 static zactor_t *process_authenticator; /* owned */
 
-static errcode_t process_enter(const char *keys_directory, err_t *err);
-static void process_leave(void);
 static errcode_t authenticator_start(const char *keys_directory, err_t *err);
 static errcode_t open_receiver(wire_t *self, err_t *err);
 static errcode_t open_sender(wire_t *self, size_t link, const char *address, err_t *err);
@@ -56,7 +52,7 @@ errcode_t wire_open(wire_t **self_p, const addresses_t *addresses, const char *k
                     "cluster addresses outside 127.0.0.0/8 need keys: make them with `fealty keys` "
                     "and give each node its directory with --cluster-keys");
     if (rc == ERR_NONE)
-        rc = process_enter(keys_directory, err);
+        rc = wire_process_enter(keys_directory, err);
     if (rc != ERR_NONE)
         return rc;
 
@@ -105,7 +101,7 @@ void wire_destroy(wire_t **self_p, int linger_ms)
     (void)zmq_msg_close(&self->body);
     free(self);
     *self_p = NULL;
-    process_leave();
+    wire_process_leave();
 }
 
 errcode_t wire_dial(wire_t *self, size_t link, const char *address, err_t *err)
@@ -195,7 +191,7 @@ void wire_wait(wire_t *self, const bool *blocked, int timeout_ms)
     (void)zmq_poll(items, count, timeout_ms);
 }
 
-static errcode_t process_enter(const char *keys_directory, err_t *err)
+errcode_t wire_process_enter(const char *keys_directory, err_t *err)
 {
     errcode_t rc = ERR_NONE;
 
@@ -222,7 +218,7 @@ static errcode_t process_enter(const char *keys_directory, err_t *err)
     return rc;
 }
 
-static void process_leave(void)
+void wire_process_leave(void)
 {
     (void)pthread_mutex_lock(&process_lock);
     if (--process_wires == 0) {
@@ -265,7 +261,7 @@ static errcode_t open_receiver(wire_t *self, err_t *err)
     zsock_set_router_handover(self->receiver, 1);
     zsock_set_backlog(self->receiver, 128);
     if (self->own != NULL) {
-        zsock_set_zap_domain(self->receiver, ZAP_DOMAIN);
+        zsock_set_zap_domain(self->receiver, WIRE_ZAP_DOMAIN);
         zcert_apply(self->own, self->receiver);
         zsock_set_curve_server(self->receiver, 1);
     }

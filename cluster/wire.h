@@ -43,4 +43,10 @@ bool wire_receive(wire_t *self, wire_frame_t *frame);
  * time is over. */
 void wire_wait(wire_t *self, const bool *blocked, int timeout_ms);
 
+/* What all sockets of a process share: its signals are kept, the authenticator runs while there are keys. Every enter that
+ * succeeded needs its leave, after the sockets are gone. Any thread. */
+#define WIRE_ZAP_DOMAIN "fealty"
+errcode_t wire_process_enter(const char *keys_directory, err_t *err);
+void wire_process_leave(void);
+
 #endif

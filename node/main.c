@@ -27,6 +27,7 @@ static const command_row_t commands[] = {
     {"partition", tool_partition, "look after the copies of partitions of a node on Kafka"},
     {"keys", tool_keys, "make the keys with which the nodes of a cluster know each other"},
     {"user", tool_user, "add users, set passwords, list and disable, without the API"},
+    {"sim", tool_sim, "whole clusters on one thread, from seeds: what proves the protocol"},
     {"version", tool_version, "print the version"},
     {"help", tool_help, "this text; `fealty COMMAND --help` says more"},
 };

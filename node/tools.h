@@ -21,6 +21,7 @@ int tool_restore(int argc, char **argv);
 int tool_cluster(int argc, char **argv);
 int tool_migrate(int argc, char **argv);
 int tool_partition(int argc, char **argv);
+int tool_sim(int argc, char **argv);
 int tool_user(int argc, char **argv);
 int tool_version(int argc, char **argv);
 

@@ -59,13 +59,19 @@ void journal_drop_position(uint16_t partition, buffer_t *batch)
 errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t *position,
                                   bool *found, err_t *err)
 {
+    return journal_position_at(store, NULL, partition, position, found, err);
+}
+
+errcode_t journal_position_at(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
+                              position_t *position, bool *found, err_t *err)
+{
     uint8_t key[POSITION_KEY_BYTES];
     buffer_t value;
 
     memset(position, 0, sizeof *position);
     position_key(key, partition);
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
-    errcode_t rc = store_get(store, NULL, FAMILY_META, key, sizeof key, &value, found, err);
+    errcode_t rc = store_get(store, snapshot, FAMILY_META, key, sizeof key, &value, found, err);
     if (rc == ERR_NONE && *found) {
         unpack_t in = unpack_from(value.bytes, value.size);
         uint64_t version = unpack_u64(&in);

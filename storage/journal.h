@@ -136,6 +136,9 @@ void journal_put_position(uint16_t partition, const position_t *position, buffer
 void journal_drop_position(uint16_t partition, buffer_t *batch);
 errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t *position,
                                   bool *found, err_t *err);
+/* As a snapshot of the store has it (NULL: the newest). */
+errcode_t journal_position_at(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
+                              position_t *position, bool *found, err_t *err);
 
 /* The store is borrowed and must outlive the journal. One journal writes a partition at a time.
  * A record that record_judge() does not accept is returned by next like any other, never written, and counted. */

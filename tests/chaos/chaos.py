@@ -19,7 +19,6 @@ import random
 import shutil
 import signal
 import sys
-import threading
 import time
 import traceback
 
@@ -145,29 +144,40 @@ class Run:
         late = faults.settle(bed, self.silent_since)
         if late:
             self.fail("before the first fault, " + late)
-        for name, function in faults.deck(self.given.seed, reasons, self.given.only):
+        for chosen in faults.rounds(self.given.seed, reasons, self.given.only):
             if time.monotonic() > end:
                 break
-            threading.Event().wait(bed.chance.uniform(0.2, 1))
+            time.sleep(bed.chance.uniform(0.2, 1))
+            done = self.strike(bed, chosen)
+            late = faults.settle(bed, self.silent_since)
+            self.watch(bed)
+            for fault in done:
+                fault.update(settled=time.monotonic(), late=late)
+            self.faults += done
+            if late:
+                self.fail("%s: %s" % (" and ".join("%s (%s)" % (fault["kind"], fault["text"]) for fault in done), late))
+                break  # what does not recover from one fault says nothing about the next
+
+    @staticmethod
+    def strike(bed, chosen):
+        """Does the harm of all, undoes each when its time is over; returns a dict for each."""
+        active, done = [], []
+        for name, function in chosen:
             fault = function(bed)
             began = time.monotonic()
             harm = next(fault)
-            threading.Event().wait(harm.seconds)
-            try:
-                next(fault)
-                raise RuntimeError("fault '%s' has no end" % name)
-            except StopIteration:
-                pass
-            healed = time.monotonic()
-            late = faults.settle(bed, self.silent_since)
-            self.watch(bed)
-            partitions = None if harm.partitions is None else sorted(harm.partitions)
-            self.faults.append({"kind": name, "text": harm.text, "began": began, "healed": healed,
-                                "settled": time.monotonic(), "partitions": partitions, "late": late})
-            if late:
-                self.fail("%s (%s): %s" % (name, harm.text, late))
-            if late:
-                break  # what does not recover from one fault says nothing about the next
+            active.append((began + harm.seconds, fault, {
+                "kind": name, "text": harm.text, "began": began, "together": len(chosen) > 1,
+                "partitions": None if harm.partitions is None else sorted(harm.partitions)}))
+            if len(active) < len(chosen):
+                time.sleep(bed.chance.uniform(0, min(2, harm.seconds)))
+        for until, fault, told in sorted(active, key=lambda one: one[0]):
+            time.sleep(max(0, until - time.monotonic()))
+            if next(fault, None) is not None:
+                raise RuntimeError("fault '%s' has no end" % told["kind"])
+            told["healed"] = time.monotonic()
+            done.append(told)
+        return sorted(done, key=lambda one: one["began"])
 
     def finish(self):
         """Every operation gets its answer, then everything is read once more."""

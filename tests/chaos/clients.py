@@ -158,6 +158,7 @@ class Worker:
         self.clients = clients
         self.place = place
         self.people = people
+        self.hot = people[::8]  # meet at these more often than by chance
         self.names = [name for name, _ in mix]
         self.weights = [weight for _, weight in mix]
         self.chance = random.Random("%d %d" % (clients.seed, place))
@@ -208,7 +209,7 @@ class Worker:
             person = chance.choice(clients.late[:max(3, len(clients.late) - len(clients.newcomers) + 3)])
             return Operation(key, "look", person.number) if what == "look" else \
                 Operation(key, "earn", person.number, None, chance.randint(1, 30))
-        person = chance.choice(self.people)
+        person = chance.choice(self.hot if chance.random() < 0.4 else self.people)
         if what == "read":
             return Operation(key, "read", person.number)
         if what == "transfer":

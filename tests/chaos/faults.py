@@ -146,6 +146,8 @@ def slow_and_lossy(bed):
     bed.network.heal()
 
 
+TWO_AT_ONCE = 0.3
+
 # What each needs: brokers of ours, a network of ours, ways that can be slow.
 FAULTS = (
     ("node killed", node_killed, ()),
@@ -180,6 +182,27 @@ def deck(seed, reasons, only=None):
             if not any(need in reasons for need in needs) and (not only or name in only)]
     while able:
         yield from chance.sample(able, len(able))
+
+
+def kind_of(name):
+    """Two faults at once must not be of the same kind: one would undo the other, or leave Kafka without a majority."""
+    return name.split()[0] if name.split()[0] in ("node", "broker") else "nodes" if name == "nodes killed" else "network"
+
+
+def rounds(seed, reasons, only=None):
+    """Yields lists of faults that are done at once: one, sometimes two of different kinds."""
+    chance = random.Random("rounds %d" % seed)
+    cards = deck(seed, reasons, only)
+    for first in cards:
+        if chance.random() < TWO_AT_ONCE and kind_of(first[0]) != "nodes":
+            second = next(cards)
+            if kind_of(second[0]) not in (kind_of(first[0]), "nodes"):
+                yield [first, second]
+                continue
+            yield [first]
+            yield [second]
+        else:
+            yield [first]
 
 
 def settle(bed, clients_answered, seconds=40):

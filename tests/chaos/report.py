@@ -40,7 +40,8 @@ def measure(history, partition_of, faults):
         gaps = {partition: gap(times[partition], fault["began"], fault["settled"]) for partition in mine if partition in times}
         fault["gap_max"] = max(gaps.values(), default=0.0)
         fault["gap_p50"] = percentile(gaps.values(), 0.5) or 0.0
-        kinds[fault["kind"]] += gaps.values()
+        if not fault["together"]:
+            kinds[fault["kind"]] += gaps.values()
     latencies = sorted(one.ended - one.began for operation in history.operations for one in operation.attempts
                        if one.outcome == ANSWERED)
     return {
@@ -52,7 +53,7 @@ def measure(history, partition_of, faults):
                                             for one in operation.attempts if one.outcome == ANSWERED)),
         "latency_ms": {name: round(1000 * (percentile(latencies, share) or 0), 2)
                        for name, share in (("p50", 0.5), ("p99", 0.99))},
-        "gap_seconds": {kind: {"faults": sum(1 for fault in faults if fault["kind"] == kind),
+        "gap_seconds": {kind: {"faults": sum(1 for fault in faults if fault["kind"] == kind and not fault["together"]),
                                "p50": round(percentile(gaps, 0.5) or 0, 3), "p99": round(percentile(gaps, 0.99) or 0, 3),
                                "max": round(max(gaps, default=0), 3)}
                         for kind, gaps in kinds.items()},
@@ -67,10 +68,10 @@ def lines(figures, faults, start):
     yield "answers: " + ", ".join("%d %s" % (count, name) for name, count in sorted(figures["answers"].items()))
     yield "without an answer at first: " + (", ".join("%d %s" % (count, name)
                                                       for name, count in sorted(figures["troubles"].items())) or "none")
-    yield "longest time without a good answer, per fault (over the partitions that it could touch):"
+    yield "longest time without a good answer, per fault (over the partitions that it could touch; +: two at once):"
     for fault in faults:
-        yield "  %6.1f s  %-15s %-44s held %4.1f s  gap %5.2f s (half of them below %.2f)%s" % (
-            fault["began"] - start, fault["kind"], fault["text"], fault["healed"] - fault["began"], fault["gap_max"],
+        yield "  %6.1f s %s %-15s %-44s held %4.1f s  gap %5.2f s (half of them below %.2f)%s" % (
+            fault["began"] - start, "+" if fault["together"] else " ", fault["kind"], fault["text"], fault["healed"] - fault["began"], fault["gap_max"],
             fault["gap_p50"], "" if fault["late"] is None else "  NOT RECOVERED")
     yield "recovery by kind: " + "; ".join(
         "%s p50 %.2f p99 %.2f s" % (kind, one["p50"], one["p99"]) for kind, one in sorted(figures["gap_seconds"].items()))

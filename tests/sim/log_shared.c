@@ -313,6 +313,11 @@ void log_node_cut(log_shared_t *self, size_t node, bool cut)
     release_held(self, &self->nodes[node]);
 }
 
+bool log_node_is_cut(const log_shared_t *self, size_t node)
+{
+    return self->nodes[node].cut;
+}
+
 void log_node_pause(log_shared_t *self, size_t node, bool paused)
 {
     self->nodes[node].paused = paused;

@@ -78,6 +78,7 @@ journal_t *log_journal_new(log_shared_t *self, size_t node, store_t *store);
 int64_t log_journal_next_us(journal_t *journal);
 /* Neither appends nor records nor reports come through; afterwards all do that were not given up. */
 void log_node_cut(log_shared_t *self, size_t node, bool cut);
+bool log_node_is_cut(const log_shared_t *self, size_t node);
 /* The process stands still: what has not left it yet leaves when it goes on. */
 void log_node_pause(log_shared_t *self, size_t node, bool paused);
 

@@ -54,8 +54,9 @@ static size_t pick_node(life_t *self, uint16_t partition, bool harmless)
     size_t owner = shared_owner(self->world, partition);
     size_t any = dice_below(&self->dice, nodes);
 
+    /* What has an effect waits in the log of a node that is cut off, and all refusals behind it: so it gets nothing else. */
     if (self->refusals && !harmless && owner != SIZE_MAX)
-        return owner;
+        return log_node_is_cut(shared_log(self->world), owner) ? SIZE_MAX : owner;
     if (chosen(self, self->refusals ? 2 : 6))
         for (size_t i = 0; i < nodes; i++) {
             size_t node = (any + i) % nodes;
@@ -73,7 +74,7 @@ static void attempt(life_t *self, job_t *job)
 
     job->again_us =
         shared_now_us(self->world) + dice_span(&self->dice, PATIENCE_LEAST_US, PATIENCE_MOST_US);
-    if (job->open >= OPEN_MAX)
+    if (job->open >= OPEN_MAX || node == SIZE_MAX)
         return;
     command.deadline_us = self->healing ? 0 : shared_now_us(self->world) + DEADLINE_US;
     size_t ticket = shared_post(self->world, node, job->partition, &command);

@@ -615,8 +615,8 @@ bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
     life->wanted = 200 + (unsigned)dice_below(&life->dice, 450);
     if (chosen(self, 40))
         life->wanted = 2000;
-    life->transfers = life->profile != PROFILE_CUT_CONFIRMED;
     life->refusals = life->profile == PROFILE_REFUSALS;
+    life->transfers = life->profile != PROFILE_CUT_CONFIRMED && !life->refusals;
     life->halts_allowed =
         life->profile == PROFILE_CUT_READ || life->profile == PROFILE_CUT_CONFIRMED;
     life->report = report;

@@ -108,8 +108,8 @@ static void fly(world_t *self, uint16_t dst, const void *frame, size_t n)
     int64_t delay_us = self->config.delay_max_us > 0
                            ? 1 + (int64_t)(world_random(self) % (uint64_t)self->config.delay_max_us)
                            : 0;
-    *flight =
-        (travelling_t){.at_us = self->now_us + delay_us, .order = self->order++, .dst = dst, .n = n};
+    *flight = (travelling_t){
+        .at_us = self->now_us + delay_us, .order = self->order++, .dst = dst, .n = n};
     flight->bytes = memory_alloc(n);
     memcpy(flight->bytes, frame, n);
 }

@@ -255,6 +255,7 @@ static void framed_shared_hello(link_shared_hello_t *hello)
     hello->epochs[0] = 1;
     hello->epochs[7] = UINT64_MAX;
     hello->epochs[16] = 300;
+    hello->bulk_port = UINT16_MAX;
 }
 
 Test(frame, a_hello_of_a_shared_log_comes_out_as_it_went_in)
@@ -323,6 +324,7 @@ Test(frame, epochs_that_cannot_be_are_refused)
         pack_blob(&body, zero.bytes, HASH_BYTES);
         for (size_t k = 0; k < 6; k++)
             pack_u64(&body, rows[i][k]);
+        pack_u64(&body, 7401); /* where it gives snapshots */
         in = unpack_from(body.bytes, body.size);
         cr_assert_eq(link_shared_hello_next(&in, &hello), i == 0, "row %zu", i);
         buffer_free(&body);
