@@ -1,0 +1,145 @@
+"""test_operators.py - an operator's words to a cluster on real Kafka: what they show, what they do, what they refuse"""
+import json
+import os
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness  # noqa: E402
+from harness import API, customer, wait_until  # noqa: E402
+from kafka_bed import Bed, load_tests  # noqa: E402,F401
+from kafka_nodes import Nodes, create_program  # noqa: E402
+
+PARTITIONS = 8
+
+
+def tool(*words):
+    done = subprocess.run([harness.FEALTY] + list(words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=60, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Operators(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = harness.Directory()
+        cls.addClassCleanup(cls.directory.remove)
+        cls.kafka = Bed(cls.directory.join("kafka"), 1)
+        cls.addClassCleanup(cls.kafka.stop, seconds=0)
+        cls.kafka.start()
+        cls.cluster = Nodes(cls.directory.path, cls.kafka.bootstrap, count=2, single_broker=True,
+                            flags=["--partitions", str(PARTITIONS)])
+        cls.addClassCleanup(cls.cluster.end)
+        cls.nodes = cls.cluster.start().nodes
+        cls.token = cls.nodes[0].client().token
+        cls.clients = [cls.cluster.at(place, cls.token) for place in range(2)]
+        for client in cls.clients:
+            cls.addClassCleanup(client.close)
+        cls.program = create_program(cls.clients[0])
+        cls.accounts = [harness.create_account(cls.clients[0], cls.program, customer(place), points_balance=100)
+                        for place in range(16)]
+
+    def data(self, place):
+        return self.nodes[place].data
+
+    def view(self, place=0):
+        code, out, _ = tool("cluster", "--data", self.data(place), "status")
+        self.assertEqual(code, 0)
+        return json.loads(out)
+
+    def copies(self, place):
+        code, out, _ = tool("partition", "--data", self.data(place), "status")
+        self.assertEqual(code, 0)
+        return {copy["partition"]: copy for copy in json.loads(out)}
+
+    def balances(self):
+        return [self.clients[1].get(API + "/loyaltyAccounts/%d/" % account).json["points_balance"] for account in self.accounts]
+
+    def test_the_status_names_members_owners_and_followers(self):
+        view = wait_until(lambda: self.settled(), 30, "an owner for every partition")
+        self.assertEqual({member["address"] for member in view["members"]}, set(self.cluster.addresses))
+        self.assertTrue(all(member["alive"] for member in view["members"]))
+        self.assertEqual([one["partition"] for one in view["partition_list"]], list(range(PARTITIONS + 1)))
+        self.assertTrue(all(one["owner"] in self.cluster.addresses for one in view["partition_list"]))
+
+    def settled(self):
+        view = self.view()
+        done = all(one["owner"] == one["view_owner"] and one["epoch"] > 0 for one in view["partition_list"])
+        return view if done and len(view["members"]) == 2 else None
+
+    def test_over_http_any_node_shows_the_cluster(self):
+        for place in range(2):
+            answer = self.clients[place].get("/cluster/")
+            self.assertEqual(answer.status, 200)
+            self.assertEqual(answer.json["cluster"], self.view()["cluster"])
+
+    def test_a_drained_member_owns_nothing_and_an_admitted_one_its_share(self):
+        address = self.cluster.addresses[0]
+        before = self.balances()
+        self.assertEqual(tool("cluster", "--data", self.data(1), "drain", address)[0], 0)
+        wait_until(lambda: not self.cluster.owned(0), 30, "the drained member to own nothing")
+        self.assertEqual(self.cluster.owned(1), set(range(PARTITIONS + 1)))
+        self.assertEqual(self.balances(), before)
+        self.assertEqual(tool("cluster", "--data", self.data(0), "admit", address)[0], 0)
+        wait_until(lambda: len(self.cluster.owned(0)) >= PARTITIONS // 2, 60, "the admitted member to own its share")
+        self.assertEqual(self.balances(), before)
+
+    def test_a_living_member_is_not_forgotten_and_an_unknown_one_is_named(self):
+        wait_until(lambda: all(member["silent"] < 3 for member in self.view()["members"]), 30, "heartbeats")
+        code, _, text = tool("cluster", "--data", self.data(0), "forget", self.cluster.addresses[1])
+        self.assertEqual(code, 2)
+        self.assertIn("alive", text)
+        code, _, text = tool("cluster", "--data", self.data(0), "forget", "10.9.9.9:1")
+        self.assertEqual(code, 2)
+        self.assertIn("10.9.9.9:1", text)
+
+    def test_a_copy_that_is_rebuilt_reads_the_log_from_its_beginning(self):
+        wait_until(self.settled, 60, "an owner for every partition")
+        owned = self.cluster.owned(0)
+        number = next(number for number in self.copies(0) if number not in owned)
+        position = self.copies(0)[number]
+        self.assertGreater(position["seq"], 0)
+        self.assertEqual(tool("partition", "--data", self.data(0), "rebuild", str(number))[0], 0)
+        again = wait_until(lambda: (lambda copy: copy if copy and copy["state"] == "standby" and
+                                    copy["seq"] >= position["seq"] else None)(self.copies(0).get(number)),
+                           60, "the copy to be as far as before")
+        self.assertEqual(again["epoch"], position["epoch"])
+        code, _, text = tool("partition", "--data", self.data(0), "resume", str(number))
+        self.assertEqual(code, 2)
+        self.assertIn("not halted", text)
+
+    def test_what_is_owned_is_not_rebuilt_and_a_wrong_number_is_said(self):
+        wait_until(self.settled, 60, "an owner for every partition")
+        code, _, text = tool("partition", "--data", self.data(1), "rebuild", str(min(self.cluster.owned(1))))
+        self.assertEqual(code, 2)
+        self.assertIn("owned here", text)
+        code, _, text = tool("partition", "--data", self.data(1), "rebuild", "99")
+        self.assertEqual(code, 2)
+        self.assertIn("numbered 0 to %d" % PARTITIONS, text)
+
+    def test_a_directory_keeps_to_its_kind_of_journal(self):
+        other = self.directory.join("embedded")
+        node = harness.Node(other, [])
+        node.spawn()
+        node.wait_ready(30)
+        self.assertEqual(tool("cluster", "--data", other, "status")[0], 2)
+        node.end()
+        code, _, text = tool("node", "--data", other, "--listen", "127.0.0.1:0", "--journal", "kafka", "--kafka-bootstrap",
+                             self.kafka.bootstrap, "--single-broker")
+        self.assertEqual(code, 2)
+        self.assertIn("fealty migrate", text)
+
+    def test_reads_take_a_level_and_refuse_another_word(self):
+        client = self.clients[0]
+        path = API + "/loyaltyAccounts/%d/" % self.accounts[0]
+        for level in ("linearizable", "session", "any"):
+            answer = client.get(path + "?consistency=" + level)
+            self.assertEqual((answer.status, answer.json["points_balance"]), (200, 100), level)
+        answer = client.get(path + "?consistency=sometimes")
+        self.assertEqual(answer.status, 400)
+        self.assertIn("consistency", answer.json)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
