@@ -8,7 +8,8 @@
 
 #include <czmq.h>
 
-#define QUEUE_FRAMES 64 /* per peer; the window of a transfer is smaller */
+#define QUEUE_FRAMES   64  /* per peer; the window of a transfer is smaller */
+#define DIAL_LINGER_MS 500 /* the last word lets the source forget the transfer */
 
 struct bulk {
     zsock_t *socket; /* owned */
@@ -189,7 +190,7 @@ static errcode_t make(bulk_t **self_p, bool listens, const char *address,
     zsock_set_sndhwm(self->socket, QUEUE_FRAMES);
     zsock_set_rcvhwm(self->socket, QUEUE_FRAMES);
     zsock_set_sndtimeo(self->socket, 0);
-    zsock_set_linger(self->socket, 0);
+    zsock_set_linger(self->socket, listens ? 0 : DIAL_LINGER_MS);
     zsock_set_heartbeat_ivl(self->socket, 500);
     zsock_set_heartbeat_timeout(self->socket, 2000);
     zsock_set_heartbeat_ttl(self->socket, 2000);

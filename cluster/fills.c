@@ -8,7 +8,8 @@
 
 #define ATTEMPTS_MAX 3
 #define LOOK_US      INT64_C(100000)
-#define BLINK_US     INT64_C(2000000) /* a source may be away for a moment before the log is read instead */
+#define BLINK_US \
+    INT64_C(2000000) /* a source may be away for a moment before the log is read instead */
 
 typedef enum {
     STAGE_NONE,
@@ -177,8 +178,7 @@ void fills_rebuild(fills_t *self, uint16_t partition, int64_t boot_us, err_t *er
     }
 }
 
-static size_t sources_of(const fills_t *self, size_t partition,
-                         const char *out[FILLS_SOURCES_MAX])
+static size_t sources_of(const fills_t *self, size_t partition, const char *out[FILLS_SOURCES_MAX])
 {
     if (!has_filler(self) || self->copies[partition].attempts >= ATTEMPTS_MAX)
         return 0;
@@ -212,8 +212,8 @@ static void empty_on(fills_t *self)
 
 static void look_at_filler(fills_t *self, int64_t boot_us)
 {
-    fill_state_t state = has_filler(self) ? self->config.filler.poll(self->config.filler.state)
-                                          : FILL_IDLE;
+    fill_state_t state =
+        has_filler(self) ? self->config.filler.poll(self->config.filler.state) : FILL_IDLE;
 
     for (size_t p = 0; p <= self->config.partitions; p++) {
         copy_t *copy = &self->copies[p];
@@ -279,8 +279,8 @@ static void look_at_waiting(fills_t *self, size_t partition, int64_t boot_us)
         return;
     }
     /* false: it knows no way to any of them, maybe not yet. */
-    if (count > 0 && self->config.filler.start(self->config.filler.state, (uint16_t)partition,
-                                               sources, count)) {
+    if (count > 0 &&
+        self->config.filler.start(self->config.filler.state, (uint16_t)partition, sources, count)) {
         copy->stage = STAGE_FILLING;
         return;
     }

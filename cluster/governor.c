@@ -307,14 +307,14 @@ static void show_partitions(governor_t *self)
         const position_t *position = replica_position(replica);
         uint64_t behind = journal_behind(self->config.journal, (uint16_t)i);
         const char *trouble = replica_trouble(replica);
-        buffer_printf(
-            &self->shown,
-            "%s{\"partition\":%u,\"state\":\"%s\",\"epoch\":%llu,\"seq\":%llu,"
-            "\"offset\":%llu,\"behind\":%lld,\"trouble\":",
-            self->shown.size > 1 ? ",\n" : "", i,
-            stage != NULL ? stage : replica_state_name(replica_state(replica)),
-            (unsigned long long)position->epoch, (unsigned long long)position->seq,
-            (unsigned long long)position->offset, behind == UINT64_MAX ? -1LL : (long long)behind);
+        buffer_printf(&self->shown,
+                      "%s{\"partition\":%u,\"state\":\"%s\",\"epoch\":%llu,\"seq\":%llu,"
+                      "\"offset\":%llu,\"behind\":%lld,\"trouble\":",
+                      self->shown.size > 1 ? ",\n" : "", i,
+                      stage != NULL ? stage : replica_state_name(replica_state(replica)),
+                      (unsigned long long)position->epoch, (unsigned long long)position->seq,
+                      (unsigned long long)position->offset,
+                      behind == UINT64_MAX ? -1LL : (long long)behind);
         if (trouble != NULL)
             json_write_string(&self->shown, trouble, strlen(trouble));
         else
@@ -352,6 +352,7 @@ static void answer_about_partition(governor_t *self, err_t *err)
         replica_close(replica, self->boot_us);
         (void)fills_open(self->fills, (uint16_t)number, self->boot_us);
     } else {
+        atomic_store(&self->follows[number], 0); /* no reader may meet it half empty */
         fills_rebuild(self->fills, (uint16_t)number, self->boot_us, err);
     }
 }

@@ -25,8 +25,9 @@ typedef struct {
     uint8_t followers;
     journal_t *journal;
     const random_source_t *random;
-    uint64_t snapshot_behind; /* records; 0: FILLS_BEHIND. A copy further behind is filled from a peer */
-    filler_t filler;          /* start NULL: copies are filled from the log only */
+    uint64_t
+        snapshot_behind; /* records; 0: FILLS_BEHIND. A copy further behind is filled from a peer */
+    filler_t filler;     /* start NULL: copies are filled from the log only */
     replica_t *(*replica)(void *state, uint16_t partition);
     /* A view was accepted, on the driver's thread. */
     void (*view)(void *state, const view_t *view);
@@ -58,8 +59,8 @@ typedef enum {
     GOVERNOR_DRAIN, /* of a member, named by its address or the first digits of its node id */
     GOVERNOR_ADMIT,
     GOVERNOR_FORGET,
-    GOVERNOR_RESUME,  /* of a partition, by its number: a halted copy here reads on from its last good record */
-    GOVERNOR_REBUILD, /* the copy here is emptied and filled from a peer, or from the log */
+    GOVERNOR_RESUME, /* of a partition, by its number: a halted copy here reads on from its last good record */
+    GOVERNOR_REBUILD,   /* the copy here is emptied and filled from a peer, or from the log */
     GOVERNOR_PARTITIONS /* what the copies here are doing; *out gets JSON */
 } governor_word_t;
 /* An operator's word. *out (may be NULL) gets what there is to show. */

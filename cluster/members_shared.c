@@ -171,8 +171,7 @@ size_t members_shared_hello(members_t *self, const hash_t *from, const link_shar
     news = !peer->up || !hash_equal(from, &peer->incarnation) ||
            !hash_equal(&hello->heard, &peer->hello.heard) || hello->known != peer->hello.born ||
            !hash_equal(&hello->cluster, &peer->hello.cluster) ||
-           hello->partitions != peer->hello.partitions ||
-           hello->bulk_port != peer->bulk_port ||
+           hello->partitions != peer->hello.partitions || hello->bulk_port != peer->bulk_port ||
            memcmp(peer->epochs, hello->epochs, EPOCH_BYTES) != 0;
     /* Most say what the one before said: then nothing follows from it but that the peer is there. */
     peer->heard_us = news ? peer->heard_us : now_us;

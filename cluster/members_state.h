@@ -39,7 +39,7 @@ typedef struct {
 struct members {
     addresses_t addresses; /* shared log: "" where there is nobody */
     bool shared;
-    uint64_t *epochs; /* shared log: owned; in which this node owns a partition, 0: it does not */
+    uint64_t *epochs;   /* shared log: owned; in which this node owns a partition, 0: it does not */
     uint16_t bulk_port; /* shared log: where this node gives snapshots; 0: it gives none */
     hash_t incarnation;
     hash_t list;

@@ -55,7 +55,7 @@ typedef struct {
     const char
         *keys_directory; /* see keys.h; NULL or "": none, which only loopback addresses may do */
     const router_shared_t *shared; /* not NULL: partitions live on a shared log; copied */
-    uint16_t bulk_port;  /* shared: where this node gives snapshots, told to the peers; 0: nowhere */
+    uint16_t bulk_port; /* shared: where this node gives snapshots, told to the peers; 0: nowhere */
     uint32_t parked_max; /* shared: commands and questions that wait for an owner; 0: 4,096 */
 } router_config_t;
 

@@ -29,7 +29,8 @@ typedef struct {
     store_t *store;
     catalogue_t *catalogue;
     uint16_t partitions; /* of customers */
-    uint64_t first;      /* number of the first transfer asked for: random, so that no two nodes' are the same */
+    uint64_t
+        first; /* number of the first transfer asked for: random, so that no two nodes' are the same */
     /* See snapshot_target_t; called for the catalogue's partition only. */
     void (*session)(void *state, const hash_t *token, const void *value, size_t n);
     void *state;
@@ -42,7 +43,8 @@ typedef struct {
 
 errcode_t snapshot_service_open(snapshot_service_t **self_p,
                                 const snapshot_service_config_t *config, err_t *err);
-/* Ends what is under way; a copy that was being filled keeps its marker. */
+/* Ends what is under way, and the threads; a copy that was being filled keeps its marker. The rest may still be called. */
+void snapshot_service_stop(snapshot_service_t *self);
 void snapshot_service_close(snapshot_service_t **self_p);
 uint16_t snapshot_service_port(const snapshot_service_t *self);
 /* Nothing is given or asked before it is known; never to or from another cluster. */

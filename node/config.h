@@ -51,6 +51,10 @@
     SWITCH(single_broker, "One copy in Kafka is enough: for trying things out, never for money.")                      \
     NUMBER(replicas, 1, 0, 3,                                                                                          \
            "Nodes that follow each partition besides its owner. Counts when the cluster is made.")                     \
+    NUMBER(snapshot_port, 0, 0, 65535,                                                                                 \
+           "Port beside cluster_listen where other nodes fetch whole copies. 0: any free one, which they are told.")   \
+    NUMBER(snapshot_behind, 20000, 1, 1000000000,                                                                      \
+           "A copy more records behind is emptied and filled from another node instead of from the log.")              \
     TEXT(rack, "", "Where this node stands; an owner and its followers are put on different racks.")                   \
     PART("Memory")                                                                                                     \
     NUMBER(cache_mib, 256, 8, 1048576, "Cache for blocks read from disk, shared by all kinds of rows.")                \

@@ -48,6 +48,7 @@ static errcode_t open_shared_log(node_t *self, bool (*stop_wanted)(void *), void
                                  err_t *err);
 static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *state, err_t *err);
 static errcode_t start_shards(node_t *self, err_t *err);
+static void apply_session(void *state, const hash_t *token, const void *value, size_t n);
 static bool owns_definitions(const node_t *self);
 static errcode_t start_http(node_t *self, err_t *err);
 static errcode_t start_control(node_t *self, err_t *err);
@@ -93,6 +94,8 @@ void node_stop(node_t **self_p)
         http_server_stop(http, HTTP_STOP_US);
     if (self->shards != NULL)
         shards_stop(self->shards, SHARDS_STOP_US);
+    if (self->shared != NULL)
+        shared_log_stop(self->shared);
     heartbeat_stop(&self->heartbeat); /* writes how far the stopped partitions came */
     if (self->router != NULL)
         router_stop(self->router);
@@ -167,6 +170,9 @@ static errcode_t open_shared_log(node_t *self, bool (*stop_wanted)(void *), void
 {
     const shared_log_setup_t setup = {.config = &self->config,
                                       .store = self->store,
+                                      .catalogue = self->catalogue,
+                                      .session = apply_session,
+                                      .session_state = self,
                                       .incarnation = self->incarnation,
                                       .random = random_system(),
                                       .stop_wanted = stop_wanted,
@@ -199,6 +205,7 @@ static errcode_t open_router(node_t *self, bool (*stop_wanted)(void *), void *st
         .listen = self->config.cluster_listen,
         .peers = self->config.cluster_peers,
         .keys_directory = self->config.cluster_keys,
+        .bulk_port = self->shared != NULL ? shared_log_bulk_port(self->shared) : 0,
     };
     errcode_t rc = router_open(&self->router, &config, err);
 

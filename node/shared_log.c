@@ -21,11 +21,12 @@ struct shared_log {
     journal_kafka_config_t kafka;
     identity_t identity;
     uint16_t partitions;
-    int wakeup;           /* owned */
-    journal_t *journal;   /* owned */
-    governor_t *governor; /* owned */
-    router_t *router;     /* borrowed; set by shared_log_attach before the shard starts */
-    shards_t *shards;     /* borrowed; likewise */
+    int wakeup;                    /* owned */
+    journal_t *journal;            /* owned */
+    governor_t *governor;          /* owned */
+    snapshot_service_t *snapshots; /* owned; NULL: nobody can dial this node */
+    router_t *router;              /* borrowed; set by shared_log_attach before the shard starts */
+    shards_t *shards;              /* borrowed; likewise */
     shard_governor_t shard_governor;
     router_shared_t router_hooks;
     atomic_uchar *owned; /* owned; by partition */
@@ -78,11 +79,49 @@ static void on_view(void *state, const view_t *view)
         log_error("the cluster's id could not be kept: %s", err.text);
     for (size_t i = 0; i < view->member_count; i++)
         addresses[i] = view->members[i].address;
+    if (self->snapshots != NULL)
+        snapshot_service_set_cluster(self->snapshots, &view->cluster);
     router_set_cluster(self->router, &view->cluster);
     router_set_partitions(self->router, view->partitions);
     router_set_members(self->router, addresses, view->member_count);
     log_info("view %llu: %u members", (unsigned long long)view->number,
              (unsigned)view->member_count);
+}
+
+/* Those whose port the router knows: the others have not said hello yet. */
+static bool start_fill(void *state, uint16_t partition, const char *const *sources, size_t count)
+{
+    shared_log_t *self = state;
+    snapshot_source_t known[SNAPSHOT_SOURCES_MAX];
+    size_t known_count = 0;
+
+    for (size_t i = 0; i < count && known_count < SNAPSHOT_SOURCES_MAX; i++) {
+        snapshot_source_t *source = &known[known_count];
+
+        source->port = router_bulk_port(self->router, sources[i]);
+        if (source->port == 0 || strlen(sources[i]) >= sizeof source->address)
+            continue;
+        memcpy(source->address, sources[i], strlen(sources[i]) + 1);
+        known_count++;
+    }
+    return snapshot_service_fill(self->snapshots, partition, known, known_count);
+}
+
+static fill_state_t poll_fill(void *state)
+{
+    return snapshot_service_poll(((shared_log_t *)state)->snapshots);
+}
+
+static void cancel_fill(void *state)
+{
+    snapshot_service_cancel(((shared_log_t *)state)->snapshots);
+}
+
+static void apply_session(void *state, const hash_t *token, const void *value, size_t n)
+{
+    const shared_log_setup_t *setup = &((shared_log_t *)state)->setup;
+
+    setup->session(setup->session_state, token, value, n);
 }
 
 /* ---- hooks of the router ---- */
@@ -156,6 +195,23 @@ static const char *bootstrap_of(const config_t *config)
     return NULL;
 }
 
+static errcode_t open_snapshots(shared_log_t *self, err_t *err)
+{
+    const config_t *config = self->setup.config;
+    snapshot_service_config_t snapshots = {
+        .address = config->cluster_listen,
+        .port = (uint16_t)config->snapshot_port,
+        .keys_directory = config->cluster_keys[0] != '\0' ? config->cluster_keys : NULL,
+        .store = self->setup.store,
+        .catalogue = self->setup.catalogue,
+        .partitions = self->partitions,
+        .session = apply_session,
+        .state = self};
+
+    random_fill(self->setup.random, &snapshots.first, sizeof snapshots.first);
+    return snapshot_service_open(&self->snapshots, &snapshots, err);
+}
+
 errcode_t shared_log_open(shared_log_t **self_p, const shared_log_setup_t *setup, err_t *err)
 {
     const config_t *config = setup->config;
@@ -192,18 +248,27 @@ errcode_t shared_log_open(shared_log_t **self_p, const shared_log_setup_t *setup
     if (rc != ERR_NONE)
         return rc;
     self->owned = memory_zalloc(((size_t)self->partitions + 1) * sizeof *self->owned);
-    const governor_config_t governor = {.node = self->identity.node,
-                                        .incarnation = setup->incarnation,
-                                        .cluster = self->identity.cluster,
-                                        .address = config->cluster_listen,
-                                        .rack = config->rack,
-                                        .partitions = self->partitions,
-                                        .followers = (uint8_t)config->replicas,
-                                        .journal = self->journal,
-                                        .random = setup->random,
-                                        .replica = find_replica,
-                                        .view = on_view,
-                                        .state = self};
+    if (config->cluster_listen[0] != '\0')
+        rc = open_snapshots(self, err);
+    if (rc != ERR_NONE)
+        return rc;
+    const filler_t filler = {
+        .start = start_fill, .poll = poll_fill, .cancel = cancel_fill, .state = self};
+    const governor_config_t governor = {
+        .node = self->identity.node,
+        .incarnation = setup->incarnation,
+        .cluster = self->identity.cluster,
+        .address = config->cluster_listen,
+        .rack = config->rack,
+        .partitions = self->partitions,
+        .followers = (uint8_t)config->replicas,
+        .journal = self->journal,
+        .random = setup->random,
+        .snapshot_behind = config->snapshot_behind,
+        .filler = self->snapshots != NULL ? filler : (filler_t){.start = NULL},
+        .replica = find_replica,
+        .view = on_view,
+        .state = self};
     self->governor = governor_new(&governor);
     self->shard_governor = (shard_governor_t){.wakeup = self->wakeup,
                                               .on_record = on_record,
@@ -220,6 +285,12 @@ errcode_t shared_log_open(shared_log_t **self_p, const shared_log_setup_t *setup
     return ERR_NONE;
 }
 
+void shared_log_stop(shared_log_t *self)
+{
+    if (self->snapshots != NULL)
+        snapshot_service_stop(self->snapshots);
+}
+
 void shared_log_close(shared_log_t **self_p)
 {
     shared_log_t *self = *self_p;
@@ -227,6 +298,7 @@ void shared_log_close(shared_log_t **self_p)
     if (self == NULL)
         return;
     *self_p = NULL;
+    snapshot_service_close(&self->snapshots);
     governor_destroy(&self->governor);
     journal_destroy(&self->journal);
     if (self->wakeup >= 0)
@@ -253,6 +325,11 @@ journal_t *shared_log_journal(shared_log_t *self)
 uint16_t shared_log_partitions(const shared_log_t *self)
 {
     return self->partitions;
+}
+
+uint16_t shared_log_bulk_port(const shared_log_t *self)
+{
+    return self->snapshots != NULL ? snapshot_service_port(self->snapshots) : 0;
 }
 
 void shared_log_attach(shared_log_t *self, router_t *router, shards_t *shards)
@@ -327,4 +404,6 @@ void shared_log_status(void *state, buffer_t *out)
 void shared_log_metrics(shared_log_t *self, buffer_t *out)
 {
     journal_kafka_metrics(self->journal, out);
+    if (self->snapshots != NULL)
+        snapshot_service_metrics(self->snapshots, out);
 }

@@ -4,7 +4,7 @@
  *            waiting. Then its governor is given to the shard, its hooks to the router. Order of a start:
  *            shared_log_open, router_open with shared_log_router(), shards_new with shared_log_governor() and
  *            shared_log_journal(), shared_log_attach, shards_start, shared_log_wait_joined. Order of a stop: shards_stop,
- *            router_stop, shards_destroy, router_destroy, shared_log_close.
+ *            shared_log_stop, router_stop, shards_destroy, router_destroy, shared_log_close.
  * Threads    One makes and ends it; the hooks run on threads of the shard and the router.
  * Ownership  Everything in the setup is borrowed until shared_log_close.
  * Units      Microseconds.
@@ -15,6 +15,7 @@
 
 #include "cluster/governor.h"
 #include "cluster/router_setup.h"
+#include "cluster/snapshot_service.h"
 #include "node/config.h"
 #include "node/shards.h"
 
@@ -23,6 +24,10 @@ typedef struct shared_log shared_log_t;
 typedef struct {
     const config_t *config;
     store_t *store;
+    catalogue_t *catalogue;
+    /* Who is logged in, after the catalogue's partition was filled; as in shard_hooks_t. */
+    void (*session)(void *state, const hash_t *token, const void *value, size_t n);
+    void *session_state;
     hash_t incarnation;
     const random_source_t *random;
     bool (*stop_wanted)(void *state);
@@ -30,12 +35,16 @@ typedef struct {
 } shared_log_setup_t;
 
 errcode_t shared_log_open(shared_log_t **self_p, const shared_log_setup_t *setup, err_t *err);
+/* No hook is called any more from threads of its own. */
+void shared_log_stop(shared_log_t *self);
 void shared_log_close(shared_log_t **self_p);
 
 const router_shared_t *shared_log_router(shared_log_t *self);
 const shard_governor_t *shared_log_governor(shared_log_t *self);
 journal_t *shared_log_journal(shared_log_t *self);
 uint16_t shared_log_partitions(const shared_log_t *self);
+/* Where this node gives snapshots; 0: nowhere. */
+uint16_t shared_log_bulk_port(const shared_log_t *self);
 void shared_log_attach(shared_log_t *self, router_t *router, shards_t *shards);
 /* Until this process is in the view and somebody owns the definitions. */
 errcode_t shared_log_wait_joined(shared_log_t *self, err_t *err);

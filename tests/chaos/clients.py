@@ -1,8 +1,10 @@
 """clients.py - threads that earn, burn, transfer and read through all nodes, and write down what they were told
 
 Each partition has a client of its own that works for its customers, so that the time without good answers can be told
-per partition; others roam over all customers, and look for ones that have no account yet. A client keeps its connection
-until it breaks, then goes on to the next node with the same request and the same key.
+per partition. Others roam over all customers, look for ones that have no account yet, and wait for an answer as long as
+it takes: what a node says when it wakes up again is heard. And some ask always the same node, with new requests all the
+time, whatever became of it: what they ask shortly before it wakes up must not be answered with what it knew before.
+A client keeps its connection until it breaks, then goes on to the next node with the same request and the same key.
 """
 import collections
 import http.client
@@ -19,11 +21,15 @@ from history import ANSWERED, NOT_APPLIED, UNHEARD, UNKNOWN, Operation  # noqa: 
 
 POINTS = API + "/services/points/"
 ROAMERS = 6
+FAITHFUL = 2          # to one node, for each
 PAUSE = 0.045         # seconds between two operations of a client, on average
 TRIES = 8
-PATIENCE = (2.0, 5.0)  # a client waits so long for an answer before it asks another node
+PATIENCE = 2.0        # seconds that a client waits for an answer before it asks another node
+PATIENCE_ROAMING = 13.0
+PATIENCE_FAITHFUL = 0.6
 MIX = (("earn", 26), ("burn", 20), ("too much", 8), ("transfer", 22), ("read", 20), ("nobody", 2), ("again", 6))
 ROAMING = MIX + (("enrol", 3), ("look", 8), ("early", 3))
+STARING = (("read", 80), ("too much", 20))
 NOBODY = 77           # no account has this id
 
 
@@ -59,9 +65,13 @@ class Clients:
         for person in self.known:
             groups[person.partition].append(person)
         own = [(people, MIX) for _, people in sorted(groups.items())]
-        for place, (people, mix) in enumerate(own + [(self.known, ROAMING)] * ROAMERS):
-            worker = Worker(self, place, people, mix)
-            self.threads.append(threading.Thread(target=worker.run, daemon=True))
+        workers = [Worker(self, place, people, mix) for place, (people, mix) in enumerate(own)]
+        for _ in range(ROAMERS):
+            workers.append(Worker(self, len(workers), self.known, ROAMING, PATIENCE_ROAMING))
+        for door in range(len(self.doors)):
+            for _ in range(FAITHFUL):
+                workers.append(Worker(self, len(workers), self.known, STARING, PATIENCE_FAITHFUL, door))
+        self.threads = [threading.Thread(target=worker.run, daemon=True) for worker in workers]
         for thread in self.threads:
             thread.start()
 
@@ -154,16 +164,17 @@ def pages(client, path):
 class Worker:
     """One client: one request at a time."""
 
-    def __init__(self, clients, place, people, mix):
+    def __init__(self, clients, place, people, mix, patience=PATIENCE, door=None):
         self.clients = clients
         self.place = place
+        self.door = door  # the only node it asks; None: any
         self.people = people
         self.hot = people[::8]  # meet at these more often than by chance
         self.names = [name for name, _ in mix]
         self.weights = [weight for _, weight in mix]
         self.chance = random.Random("%d %d" % (clients.seed, place))
         self.at = place % len(clients.doors)
-        self.patience = PATIENCE[place % len(PATIENCE)]
+        self.patience = patience
         self.connections = {}
         self.number = 0
         self.answered = collections.deque(maxlen=30)
@@ -209,7 +220,8 @@ class Worker:
             person = chance.choice(clients.late[:max(3, len(clients.late) - len(clients.newcomers) + 3)])
             return Operation(key, "look", person.number) if what == "look" else \
                 Operation(key, "earn", person.number, None, chance.randint(1, 30))
-        person = chance.choice(self.hot if chance.random() < 0.4 else self.people)
+        often = 0.9 if self.door is not None else 0.4
+        person = chance.choice(self.hot if chance.random() < often else self.people)
         if what == "read":
             return Operation(key, "read", person.number)
         if what == "transfer":
@@ -222,7 +234,7 @@ class Worker:
         read = operation.kind in ("read", "look")
         if not read:
             self.clients.history.add(operation)
-        outcome = self.tries(operation, TRIES)
+        outcome = self.tries(operation, TRIES if self.door is None else 1)
         if read:
             if outcome == ANSWERED:
                 self.clients.history.add(operation)
@@ -264,7 +276,7 @@ class Worker:
 
     def ask(self, method, path, body=None, headers=None):
         """(node, beginning, answer); the answer is a text when there was none."""
-        place = self.at % len(self.clients.doors)
+        place = self.at % len(self.clients.doors) if self.door is None else self.door
         host, port = self.clients.doors[place]
         client = self.connections.get(place)
         began = time.monotonic()

@@ -19,6 +19,7 @@
 typedef struct {
     uint64_t done; /* by slot */
     int64_t balance;
+    uint64_t order; /* of the last effect that has one */
     uint8_t status;
     bool exists;
 } way_t;
@@ -70,8 +71,8 @@ static void ways_clear(ways_t *self)
 
 static bool same_way(const way_t *a, const way_t *b)
 {
-    return a->done == b->done && a->balance == b->balance && a->status == b->status &&
-           a->exists == b->exists;
+    return a->done == b->done && a->order == b->order && a->balance == b->balance &&
+           a->status == b->status && a->exists == b->exists;
 }
 
 static uint64_t mix(uint64_t z)
@@ -124,14 +125,33 @@ static bool sees(const linear_op_t *op, const way_t *way)
     }
 }
 
-/* The next effect of the call in this slot; false: it has none, or would have answered otherwise. */
-static bool take_effect(const linear_op_t *op, unsigned slot, way_t *way)
+/* Its turn among those whose order is known: none before it is left, and none behind it was taken. */
+static bool is_next(const search_t *self, const linear_op_t *op, const way_t *way)
 {
+    if (op->order == 0)
+        return true;
+    if (op->order <= way->order)
+        return false;
+    for (unsigned slot = 0; slot < LINEAR_OPEN_MAX; slot++)
+        if (self->open[slot] != NULL && self->open[slot]->order != 0 &&
+            self->open[slot]->order < op->order && (way->done & UINT64_C(1) << slot) == 0)
+            return false;
+    return true;
+}
+
+/* The effect of the call in this slot; false: it has had it, or would have answered otherwise. */
+static bool take_effect(const search_t *self, unsigned slot, way_t *way)
+{
+    const linear_op_t *op = self->open[slot];
     uint64_t bit = UINT64_C(1) << slot;
 
+    if (!is_next(self, op, way))
+        return false;
     if ((way->done & bit) != 0)
         return false;
     way->done |= bit;
+    if (op->order != 0)
+        way->order = op->order;
     switch (op->kind) {
     case LINEAR_ENROL:
         if (way->exists)
@@ -176,7 +196,7 @@ static linear_verdict_t on_answer(search_t *self, unsigned slot)
         for (unsigned k = 0; k < LINEAR_OPEN_MAX; k++) {
             way_t on = way;
             if (self->open[k] == NULL || changes_nothing(self->open[k]) ||
-                !take_effect(self->open[k], k, &on))
+                !take_effect(self, k, &on))
                 continue;
             if (!ways_add(self->now, &on))
                 return LINEAR_UNDECIDED;

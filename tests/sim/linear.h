@@ -38,6 +38,8 @@ typedef struct {
     int64_t after; /* the balance by the answer */
     bool after_known;
     int64_t least;
+    uint64_t
+        order; /* 0, or among those that have one, effects come in this order: it is known otherwise */
     uint8_t status;
     const char *name; /* for people; borrowed */
 } linear_op_t;

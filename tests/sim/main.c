@@ -34,6 +34,7 @@ typedef struct {
     uint64_t seed, first, count;
     unsigned jobs;
     const char *mutant;
+    int profile; /* only lives of this one; -1: all */
 } options_t;
 
 /* What a process tells. */
@@ -103,6 +104,8 @@ static void tell(int out, const news_t *news)
 static _Noreturn void work(const options_t *options, uint64_t seed, uint64_t step, int out)
 {
     for (; seed < options->first + options->count; seed += step) {
+        if (options->profile >= 0 && (int)shared_profile(seed) != options->profile)
+            continue;
         news_t news = {.kind = NEWS_BEGINS, .seed = seed};
         err_t err = {0};
         tell(out, &news);
@@ -239,6 +242,7 @@ static bool number(const char *text, uint64_t *out)
 static int usage(void)
 {
     fprintf(stderr, "usage: sim [--embedded | --shared] [--seeds N] [--first SEED] [--jobs N]\n"
+                    "           [--profile NAME]   (only shared lives of that kind)\n"
                     "       sim [--embedded | --shared] --seed SEED [-v]\n"
                     "       sim --mutant NAME [--seeds N]   (a build with mutants)\n");
     return 2;
@@ -258,6 +262,13 @@ static bool parse(options_t *options, int argc, char **argv)
             return false;
         } else if (strcmp(argv[i], "--mutant") == 0) {
             options->mutant = argv[++i];
+        } else if (strcmp(argv[i], "--profile") == 0) {
+            for (int p = 0; p < PROFILE__COUNT; p++)
+                if (strcmp(argv[i + 1], profile_name((profile_t)p)) == 0)
+                    options->profile = p;
+            if (options->profile < 0)
+                return false;
+            i++;
         } else if (!number(argv[i + 1], &value)) {
             return false;
         } else if (strcmp(argv[i], "--seed") == 0) {
@@ -330,7 +341,7 @@ static bool run_shared(options_t *options)
 
 int main(int argc, char **argv)
 {
-    options_t options = {.first = 1, .jobs = 2};
+    options_t options = {.first = 1, .jobs = 2, .profile = -1};
 
     if (!parse(&options, argc, argv))
         return usage();

@@ -65,7 +65,7 @@ static void print_history(const history_t *self, unsigned member, const char *wh
 }
 
 /* Every entry of a partition's log, what became of it, and the commands in it. */
-static void print_log(life_t *life, uint16_t partition)
+void judge_print_log(life_t *life, uint16_t partition)
 {
     log_shared_t *log = shared_log(life->world);
     position_t position = {.epoch = 0};
@@ -213,7 +213,7 @@ static void check_effects(effects_t *self, unsigned number)
     else if (times == 0 && success && job->command.description.n > 0)
         life_fail(life, "%s was acknowledged and had no effect", job->mark);
     if (life->failed && log_enabled(LOG_DEBUG))
-        print_log(life, job->partition);
+        judge_print_log(life, job->partition);
 }
 
 /* ---- histories ---- */
@@ -305,6 +305,7 @@ static void add_entry(history_t *self, const life_t *life, const effect_t *effec
                       .delta = effect->posted,
                       .after = effect->after,
                       .after_known = true,
+                      .order = id_sequence(effect->id),
                       .name = job->mark};
 
     if (before_cut(life, job) || job->unknown || !job->final) {
@@ -387,7 +388,7 @@ static void check_member(const effects_t *self, unsigned number)
     life->report->undecided += verdict == LINEAR_UNDECIDED;
     if (verdict != LINEAR_HOLDS && log_enabled(LOG_DEBUG)) {
         print_history(&history, number, why);
-        print_log(life, member->partition);
+        judge_print_log(life, member->partition);
     }
     free(history.ops);
 }

@@ -7,6 +7,7 @@
 
 #include "actors/message.h"
 #include "actors/section.h"
+#include "protocol/log.h"
 #include "tests/sim/proof.h"
 #include "tests/sim/referee.h"
 
@@ -258,6 +259,11 @@ static void check_keys(judge_t *self)
                  row.state != KEY_FINAL || row.result.n != job->answer.size ||
                  memcmp(row.result.bytes, job->answer.bytes, row.result.n) != 0)
             life_fail(life, "the books hold another answer to %s than it was given", job->mark);
+        if (life->failed && log_enabled(LOG_DEBUG)) {
+            fprintf(stderr, "%s was called at %" PRIu64 ", answered at %" PRIu64 "\n", job->mark,
+                    job->called, job->answered);
+            judge_print_log(life, job->partition);
+        }
     }
     buffer_free(&value);
 }

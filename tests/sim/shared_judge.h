@@ -29,5 +29,7 @@ typedef struct {
 void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told);
 bool judge_account(const judge_t *self, store_t *books, const member_t *member, account_t *out);
 void judge_histories(judge_t *self);
+/* For people, on standard error: every entry, what became of it, and the commands in it. */
+void judge_print_log(life_t *life, uint16_t partition);
 
 #endif

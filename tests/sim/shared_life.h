@@ -78,7 +78,6 @@ typedef struct {
 } cut_t;
 
 typedef struct {
-    uint64_t seed;
     dice_t dice;
     shared_world_t *world; /* owned */
     uint16_t partitions;

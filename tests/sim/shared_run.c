@@ -1,7 +1,9 @@
 /* shared_run.c - the course of one life: begin, work under faults, heal, rest, be judged */
 #include "tests/sim/shared_life.h"
 
+#include "protocol/log.h"
 #include "tests/sim/ask.h"
+#include "tests/sim/restored.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,7 +42,7 @@ typedef enum {
     FAULT_LEAVE,
     FAULT_STORM, /* appends and reports fare badly for a while */
     FAULT_TRUNCATE,
-    FAULT_STRAY, /* a confused process writes under somebody else's epoch */
+    FAULT_STRAY, /* a confused process writes under somebody else's epoch, or with a time far ahead */
     FAULT__COUNT
 } fault_t;
 
@@ -140,13 +142,15 @@ static void truncate_log(run_t *self)
         }
         if (keep == count)
             continue;
+        log_debug("the log of partition %u loses %zu of its %zu records at tick %llu", p,
+                  count - keep, count, (unsigned long long)life->tick);
         log_shared_truncate(log, p, keep);
         life->report->faults++;
         return;
     }
 }
 
-/* Well formed, next in its log, and of a process that owns nothing. */
+/* Well formed and next in its log, but of a process that owns nothing, or of one that knows the time least. */
 static void write_stray(run_t *self)
 {
     life_t *life = &self->life;
@@ -161,9 +165,12 @@ static void write_stray(run_t *self)
     header.history = position.history;
     header.epoch = position.epoch;
     header.incarnation = hash_bytes(&number, sizeof number);
+    bool future = chosen(self, 2);
+    if (future)
+        header.incarnation = position.owner;
     header.seq = position.seq + 1;
     header.seen = position.seq;
-    header.at_us = shared_now_us(life->world);
+    header.at_us = shared_now_us(life->world) + (future ? YEAR_US : 0);
     header.chain = position.chain;
     record_encode_header(&header, "", bytes);
     log_shared_intrude(shared_log(life->world), p, bytes, sizeof bytes);
@@ -601,16 +608,13 @@ static void look_at_all(run_t *self)
 
 /* ---- one life ---- */
 
-bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
+static bool live(dice_t dice, shared_report_t *report, err_t *err)
 {
     run_t *self = memory_zalloc(sizeof *self);
     life_t *life = &self->life;
 
-    memset(report, 0, sizeof *report);
-    memset(err, 0, sizeof *err);
-    life->seed = seed;
-    life->dice.state = seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
-    life->profile = (profile_t)dice_below(&life->dice, PROFILE__COUNT);
+    life->dice = dice;
+    life->profile = report->profile;
     life->partitions = (uint16_t)(3 + dice_below(&life->dice, 4));
     life->wanted = 200 + (unsigned)dice_below(&life->dice, 450);
     if (chosen(self, 40))
@@ -622,7 +626,6 @@ bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
     life->report = report;
     life->err = err;
     life->jobs = memory_zalloc(LIFE_JOBS_MAX * sizeof *life->jobs);
-    report->profile = life->profile;
     self->course = courses[life->profile];
     shared_config_t config = {
         .seed = dice_roll(&life->dice),
@@ -657,4 +660,29 @@ bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
     free(life->calls);
     free(self);
     return good;
+}
+
+static dice_t dice_of(uint64_t seed, profile_t *profile)
+{
+    dice_t dice = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
+
+    *profile = (profile_t)dice_below(&dice, PROFILE__COUNT);
+    return dice;
+}
+
+profile_t shared_profile(uint64_t seed)
+{
+    profile_t profile;
+
+    (void)dice_of(seed, &profile);
+    return profile;
+}
+
+bool shared_run(uint64_t seed, shared_report_t *report, err_t *err)
+{
+    memset(report, 0, sizeof *report);
+    memset(err, 0, sizeof *err);
+    dice_t dice = dice_of(seed, &report->profile);
+    return report->profile == PROFILE_RESTORED ? restored_run(seed, report, err)
+                                               : live(dice, report, err);
 }

@@ -29,6 +29,7 @@
     X(PROFILE_CUT_UNREAD, "cut-unread")     /* the log loses what nobody read or had confirmed */ \
     X(PROFILE_CUT_READ, "cut-read")         /* it loses what some had read, and nobody had confirmed */ \
     X(PROFILE_CUT_CONFIRMED, "cut-confirmed") /* it loses what it had confirmed */            \
+    X(PROFILE_RESTORED, "restored")         /* no shared log: a node comes back from an older copy, see restored.h */ \
     X(PROFILE_MIXED, "mixed")               /* all but the cuts */
 /* clang-format on */
 
@@ -51,6 +52,7 @@ typedef struct {
     uint64_t digest; /* of the books, all answers and the time */
 } shared_report_t;
 
+profile_t shared_profile(uint64_t seed);
 bool shared_run(uint64_t seed, shared_report_t *report, err_t *err);
 
 #endif

@@ -156,6 +156,25 @@ Test(linear, nobody_is_enrolled_twice)
     cr_assert_eq(verdict, LINEAR_FAILS);
 }
 
+Test(linear, effects_come_in_the_order_that_is_known)
+{
+    linear_op_t a = change(3, 8, 50, 150), b = change(4, 9, 50, 200);
+    a.order = 1;
+    b.order = 2;
+    const linear_op_t good[] = {enrol(1, 2, 100), a, b};
+    cr_assert_eq(check(good, COUNT_OF(good)), LINEAR_HOLDS);
+    a.after_known = b.after_known = false; /* balances alone would allow both */
+    a.order = 3;
+    const linear_op_t turned[] = {enrol(1, 2, 100), a, b, look(5, 6, 150)};
+    cr_assert_eq(check(turned, COUNT_OF(turned)), LINEAR_HOLDS);
+    a.called = 3;
+    a.answered = 4;
+    b.called = 5;
+    b.answered = 6;
+    const linear_op_t bad[] = {enrol(1, 2, 100), a, b};
+    cr_assert_eq(check(bad, COUNT_OF(bad)), LINEAR_FAILS);
+}
+
 Test(linear, a_refusal_by_status_needs_the_status)
 {
     linear_op_t suspend = {.kind = LINEAR_STATUS, .called = 3, .answered = 4, .status = 1};
