@@ -12,8 +12,8 @@
 #define SNAPSHOT_MAGIC   0xfea2
 #define SNAPSHOT_VERSION 1
 #define CRC_AT           (SNAPSHOT_HEAD_BYTES - 4)
-#define CONTENT_BYTES    9 /* of a key: 'X' version */
-#define WIPE_ROWS        4096
+#define CONTENT_BYTES    9      /* of a key: 'X' version */
+#define WIPE_ROWS        100000 /* each step sorts what the memtables hold */
 
 /* What is read, in this order; the rows of META are the content of definitions. */
 static const family_t order[] = {FAMILY_META, FAMILY_STATE,  FAMILY_ENTRY,
@@ -41,6 +41,7 @@ struct snapshot_loader {
     snapshot_target_t target;
     position_t position;
     tally_t tally;
+    bool blank; /* there was nothing to take away */
     bool begun, empty;
 };
 
@@ -273,6 +274,7 @@ errcode_t snapshot_loader_open(snapshot_loader_t **self_p, const snapshot_target
     unpack_t in = unpack_from(begin, n);
     position_t here;
     bool found = false;
+    bool incomplete = false;
     errcode_t rc;
 
     self->target = *target;
@@ -280,6 +282,10 @@ errcode_t snapshot_loader_open(snapshot_loader_t **self_p, const snapshot_target
         rc = err_set(err, ERR_CORRUPT, "the beginning of a snapshot cannot be read");
     else
         rc = journal_stored_position(target->store, target->partition, &here, &found, err);
+    if (rc == ERR_NONE)
+        rc = image_incomplete(target->store, target->partition, &incomplete, err);
+    /* Rows are written with a position, or behind the marker. */
+    self->blank = !found && !incomplete;
     /* What is here would be lost for nothing, or the log is not the one that is followed here. */
     if (rc == ERR_NONE && found &&
         (!hash_equal(&here.history, &self->position.history) ||
@@ -342,8 +348,13 @@ errcode_t snapshot_loader_empty(snapshot_loader_t *self, bool *done, err_t *err)
             return rc;
         self->begun = true;
         rc = image_begin(self->target.store, self->target.partition, err);
+        /* A cursor over keys or lots sorts all of them that are in memory: here they are none of it then. */
+        if (rc == ERR_NONE && !self->blank)
+            rc = store_flush(self->target.store, err);
     }
-    if (rc == ERR_NONE)
+    if (self->blank)
+        *done = rc == ERR_NONE;
+    else if (rc == ERR_NONE)
         rc = image_wipe(self->target.store, self->target.partition, WIPE_ROWS, done, err);
     self->empty = rc == ERR_NONE && *done;
     return rc;

@@ -12,6 +12,7 @@
 
 #define SILENCE_US INT64_C(30000000) /* of a receiver: its disk may stall */
 #define PROBE_US   INT64_C(1000000)
+#define FLUSH_US   INT64_C(10000000)
 #define POLL_MS    100
 #define BUSY_MS    2
 
@@ -32,6 +33,8 @@ typedef struct {
 typedef struct {
     snapshot_service_t *service;
     outgoing_t outgoing[SNAPSHOT_SENDING_MAX];
+    bool flushed;
+    int64_t flushed_us;
 } sender_t;
 
 static int64_t now_us(void)
@@ -83,6 +86,20 @@ static void send_begin(sender_t *self, outgoing_t *out)
     buffer_free(&body);
 }
 
+/* A cursor over keys or lots sorts all of them that are in memory: seconds, when that is full. Now and then, since each
+ * time makes small files. */
+static void empty_memory(sender_t *self)
+{
+    err_t err = {0};
+
+    if (self->flushed && now_us() - self->flushed_us < FLUSH_US)
+        return;
+    if (store_flush(self->service->config.store, &err) != ERR_NONE)
+        log_error("memory could not be written out before a snapshot: %s", err.text);
+    self->flushed = true;
+    self->flushed_us = now_us();
+}
+
 static void begin(sender_t *self, const bulk_frame_t *frame, const snapshot_head_t *asked)
 {
     outgoing_t *out = NULL;
@@ -110,6 +127,7 @@ static void begin(sender_t *self, const bulk_frame_t *frame, const snapshot_head
     out->peer = frame->peer;
     out->partition = asked->partition;
     out->transfer = asked->transfer;
+    empty_memory(self);
     out->heard_us = out->began_us = now_us();
     send_begin(self, out);
 }

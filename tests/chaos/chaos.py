@@ -106,8 +106,7 @@ class Run:
             people.append(Person(number, who, account, partition_of(account)))
         people += [Person(number, harness.customer(number), None, None) for number in range(PEOPLE, PEOPLE + NEWCOMERS)]
         self.partitions = {person.number: person.partition for person in people if person.partition is not None}
-        self.history = History({person.number: OPENING if person.account else None for person in people}, self.given.seed,
-                               DEADLINE_MS / 1000)
+        self.history = History({person.number: OPENING if person.account else None for person in people}, self.given.seed)
         doors = [(node.host, node.port) for node in self.nodes.nodes]
         for node in self.nodes.nodes:
             node.asked_port = node.port

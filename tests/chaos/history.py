@@ -12,9 +12,6 @@ UNKNOWN = "unknown"          # it may have happened, may still happen, or not
 NOT_APPLIED = "not applied"  # this attempt had no effect and will have none
 UNHEARD = "unheard of"       # asked what became of the key, a node said that it was never seen
 
-# That a key was never seen is final so long after the request's deadline.
-FINAL_SECONDS = 10
-
 READS = ("read", "look")
 WRITES = ("enrol", "earn", "burn", "transfer")
 
@@ -82,10 +79,9 @@ class Operation:
 class History:
     """`opening` is the balance each customer began with, None for one without an account."""
 
-    def __init__(self, opening, seed=0, deadline=10.0):
+    def __init__(self, opening, seed=0):
         self.opening = dict(opening)
         self.seed = seed
-        self.deadline = deadline  # of requests, in seconds
         self.operations = []
         self.entries = None  # {key: [(person, delta)]} as the ledger lists them at the end
         self.total = None    # of all balances, as the list of accounts says at the end
@@ -98,8 +94,8 @@ class History:
 
     def save(self, path):
         with open(path, "w", encoding="utf-8") as out:
-            out.write(json.dumps({"seed": self.seed, "deadline": self.deadline, "opening": sorted(self.opening.items()),
-                                  "entries": self.entries, "total": self.total}) + "\n")
+            out.write(json.dumps({"seed": self.seed, "opening": sorted(self.opening.items()), "entries": self.entries,
+                                  "total": self.total}) + "\n")
             for one in list(self.operations):
                 attempts = [[getattr(attempt, name) for name in Attempt.__slots__] for attempt in one.attempts]
                 out.write(json.dumps([one.key, one.kind, one.person, one.other, one.points, attempts]) + "\n")
@@ -108,7 +104,7 @@ class History:
     def load(cls, path):
         with open(path, encoding="utf-8") as lines:
             head = json.loads(next(lines))
-            history = cls(map(tuple, head["opening"]), head["seed"], head["deadline"])
+            history = cls(map(tuple, head["opening"]), head["seed"])
             history.entries, history.total = head["entries"], head["total"]
             for line in lines:
                 key, kind, person, other, points, attempts = json.loads(line)

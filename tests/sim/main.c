@@ -39,7 +39,7 @@ typedef struct {
 
 /* What a process tells. */
 typedef struct {
-    enum { NEWS_BEGINS, NEWS_GOOD, NEWS_FAILED } kind;
+    enum { NEWS_BEGINS, NEWS_GOOD, NEWS_FAILED, NEWS_NO_MORE } kind;
     uint64_t seed;
     shared_report_t report;
     char text[208];
@@ -114,6 +114,7 @@ static _Noreturn void work(const options_t *options, uint64_t seed, uint64_t ste
         (void)snprintf(news.text, sizeof news.text, "%s", err.text);
         tell(out, &news);
     }
+    tell(out, &(news_t){.kind = NEWS_NO_MORE, .seed = seed});
     _exit(0);
 }
 
@@ -162,7 +163,7 @@ static void listen(const options_t *options, sums_t *sums, job_t *job)
         job->present = news.seed;
         job->busy = news.kind == NEWS_BEGINS;
         job->next = news.seed + options->jobs;
-        if (news.kind == NEWS_BEGINS)
+        if (news.kind == NEWS_BEGINS || news.kind == NEWS_NO_MORE)
             return;
         sums->commands += news.report.commands;
         sums->claims += news.report.claims;

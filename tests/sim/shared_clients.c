@@ -1,6 +1,7 @@
 /* shared_clients.c - the clients: they ask, give up waiting, ask elsewhere with the same key, and note every answer */
 #include "tests/sim/shared_life.h"
 
+#include "protocol/log.h"
 #include "tests/sim/ask.h"
 
 #include <inttypes.h>
@@ -373,6 +374,9 @@ static void take_error(life_t *self, job_t *job, const call_t *call, const err_t
 {
     bool keyed = job_is_keyed(job);
 
+    if (self->healing)
+        log_debug("%s, command %u for partition %u: %s", job->mark, job->command.kind,
+                  job->partition, err->text);
     switch (err->code) {
     case ERR_UNREACHABLE:
     case ERR_NOT_OWNER:

@@ -251,7 +251,7 @@ static void add_refusal(history_t *self, const job_t *job, const result_t *resul
 }
 
 /* What a job's answer says about the account of its member, beyond its entries. */
-static void add_answer(history_t *self, const life_t *life, const job_t *job)
+static void add_answer(history_t *self, const life_t *life, const job_t *job, uint64_t present)
 {
     linear_op_t op = {.called = job->effective, .answered = job->answered, .name = job->mark};
     result_t result;
@@ -270,7 +270,9 @@ static void add_answer(history_t *self, const life_t *life, const job_t *job)
         return;
     if (job->answer.size == 0) { /* 404 */
         op.kind = LINEAR_NOTHING;
-        if (job->command.kind != COMMAND_TRANSFER)
+        /* A customer whose enrolment was lost has another account now: the old number names nothing. */
+        if (job->command.kind != COMMAND_TRANSFER &&
+            (job->command.account == 0 || job->command.account == present))
             add_op(self, op);
         return;
     }
@@ -366,7 +368,7 @@ static void check_member(const effects_t *self, unsigned number)
     bool exists = judge_account(self->judge, self->judge->books, member, &account);
     for (unsigned i = 0; i < life->job_count; i++)
         if (life->jobs[i].member == number)
-            add_answer(&history, life, &life->jobs[i]);
+            add_answer(&history, life, &life->jobs[i], exists ? account.id : 0);
     for (size_t i = 0; i < self->count && exists; i++)
         if (self->effects[i].account == account.id && !self->effects[i].old)
             add_entry(&history, life, &self->effects[i]);

@@ -567,6 +567,20 @@ static const char *unrest(const life_t *life)
     return NULL;
 }
 
+/* For people: what every node says of the cluster. */
+static void print_status(const life_t *life)
+{
+    for (size_t i = 0; i < shared_nodes(life->world); i++) {
+        buffer_t text;
+        if (!shared_node(life->world, i)->up)
+            continue;
+        buffer_init(&text, 1024 * 1024);
+        governor_status(shared_node(life->world, i)->governor, &text);
+        fprintf(stderr, "node %zu: %.*s\n", i, (int)text.size, (const char *)text.bytes);
+        buffer_free(&text);
+    }
+}
+
 static void come_to_rest(run_t *self)
 {
     life_t *life = &self->life;
@@ -576,6 +590,8 @@ static void come_to_rest(run_t *self)
     while ((why = unrest(life)) != NULL && !life->failed) {
         if (shared_now_us(life->world) >= until_us) {
             life_fail(life, "%s", why);
+            if (log_enabled(LOG_DEBUG))
+                print_status(life);
             return;
         }
         shared_run_for(life->world, STEP_US * 2);
