@@ -22,6 +22,7 @@
 #define PENDING_BYTES   (8u * 1024 * 1024)
 #define FOLLOW_AGAIN_US INT64_C(200000)
 #define CLAIM_AGAIN_US  INT64_C(200000)
+#define LOOKS           3 /* at bytes that are no record */
 #define WIPE_ROWS       4096
 #define CLAIM_BEHIND_MAX \
     1000 /* records behind, by the journal's hint: a claim from far behind cannot win */
@@ -40,7 +41,9 @@ struct replica {
     int64_t follow_at_us;
     /* Up to these offsets bytes that were no record had a second look, or were told; 0: none, else one more. */
     uint64_t spoilt_seen, spoilt_told;
-    position_t stored; /* as in the store */
+    unsigned spoilt_looks; /* at the last of them */
+    unsigned check_looks;  /* at the record that is checked, which was no record */
+    position_t stored;     /* as in the store */
     int64_t position_at_us;
 
     /* claiming */
@@ -310,23 +313,31 @@ static void read_again(replica_t *self, int64_t boot_us)
     self->follow_at_us = boot_us;
 }
 
-/* Bytes that are no record may have been spoilt on their way here: they are fetched again, once. Bad again, they are
- * bad for everybody, or `seen` will stop this reader. */
-static bool look_again(replica_t *self, const journal_record_t *record, int64_t boot_us)
+static bool is_no_record(const journal_record_t *record, record_reason_t *reason)
 {
     record_header_t header;
     const uint8_t *body;
+
+    return record_decode(record->bytes, record->n, &header, &body, reason) == VERDICT_IGNORE;
+}
+
+/* Bytes that are no record may have been spoilt on their way here: they are fetched again. Bad each time, they are
+ * bad for everybody, or `seen` will stop this reader. */
+static bool look_again(replica_t *self, const journal_record_t *record, int64_t boot_us)
+{
     record_reason_t reason;
 
-    if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_IGNORE)
+    if (!is_no_record(record, &reason))
         return false;
-    if (record->offset < self->spoilt_seen) {
+    bool last = record->offset + 1 == self->spoilt_seen;
+    if (record->offset < self->spoilt_seen && !(last && self->spoilt_looks < LOOKS)) {
         if (record->offset >= self->spoilt_told)
             log_error("partition %u: what the log holds at offset %llu is no record (%s): ignored",
                       self->number, (unsigned long long)record->offset, record_reason_name(reason));
         self->spoilt_told = record->offset + 1;
         return false;
     }
+    self->spoilt_looks = last ? self->spoilt_looks + 1 : 1;
     self->spoilt_seen = record->offset + 1;
     read_again(self, boot_us);
     return true;
@@ -335,12 +346,20 @@ static bool look_again(replica_t *self, const journal_record_t *record, int64_t 
 /* The first record after journal_follow: must be the one that was applied last. */
 static void end_check(replica_t *self, const journal_record_t *record, int64_t boot_us)
 {
+    record_reason_t reason;
+
     self->checking = false;
     if (!same_record(replica_position(self), record)) {
-        if (record->offset == replica_position(self)->offset && look_again(self, record, boot_us))
+        if (record->offset == replica_position(self)->offset && is_no_record(record, &reason) &&
+            ++self->check_looks < LOOKS) {
+            read_again(self, boot_us);
             return;
+        }
         halt_cut(self);
-    } else if (self->state == REPLICA_CHECKING)
+        return;
+    }
+    self->check_looks = 0;
+    if (self->state == REPLICA_CHECKING)
         become(self, REPLICA_STANDBY);
 }
 

@@ -8,13 +8,17 @@
 
 #define ATTEMPTS_MAX 3
 #define LOOK_US      INT64_C(100000)
+#define WATCH_US \
+    INT64_C(20000) /* what is read until it is known to be too far is read for nothing */
+#define LISTEN_US INT64_C(2500000) /* two heartbeats of everybody */
 #define BLINK_US \
     INT64_C(2000000) /* a source may be away for a moment before the log is read instead */
 
 typedef enum {
     STAGE_NONE,
-    STAGE_WATCHED, /* open, and not known yet how far behind */
-    STAGE_WAITING, /* closed, to be filled */
+    STAGE_WATCHED,   /* open, and not known yet how far behind */
+    STAGE_LISTENING, /* closed and empty, not known yet who has it; from here on closed */
+    STAGE_WAITING,   /* to be filled */
     STAGE_FILLING,
     STAGE_EMPTYING
 } stage_t;
@@ -34,7 +38,8 @@ struct fills {
     bool stopping;
 };
 
-static const char *const stage_names[] = {[STAGE_WAITING] = "waiting_to_be_filled",
+static const char *const stage_names[] = {[STAGE_LISTENING] = "waiting_to_be_filled",
+                                          [STAGE_WAITING] = "waiting_to_be_filled",
                                           [STAGE_FILLING] = "being_filled",
                                           [STAGE_EMPTYING] = "being_emptied"};
 
@@ -103,6 +108,13 @@ static bool open_whole(fills_t *self, size_t partition, bool *incomplete)
     return false;
 }
 
+static void watch(fills_t *self, copy_t *copy, int64_t boot_us)
+{
+    copy->stage = has_filler(self) ? STAGE_WATCHED : STAGE_NONE;
+    copy->until_us = boot_us + FILLS_SOURCE_WAIT_US;
+    self->look_us = 0;
+}
+
 bool fills_open(fills_t *self, uint16_t partition, int64_t boot_us)
 {
     copy_t *copy = &self->copies[partition];
@@ -110,7 +122,7 @@ bool fills_open(fills_t *self, uint16_t partition, int64_t boot_us)
     bool incomplete;
 
     copy->wanted = true;
-    if (replica == NULL || copy->stage >= STAGE_WAITING)
+    if (replica == NULL || copy->stage >= STAGE_LISTENING)
         return false;
     if (replica_state(replica) != REPLICA_CLOSED)
         return true;
@@ -121,10 +133,14 @@ bool fills_open(fills_t *self, uint16_t partition, int64_t boot_us)
                             boot_us + (has_filler(self) ? FILLS_SOURCE_WAIT_US : 0));
         return false;
     }
-    copy->stage = has_filler(self) ? STAGE_WATCHED : STAGE_NONE;
-    copy->until_us = boot_us + FILLS_SOURCE_WAIT_US;
     copy->blank = replica_position(replica)->epoch == 0;
-    return true;
+    watch(self, copy, boot_us);
+    if (!copy->blank || !has_filler(self) || !self->config.accompanied(self->config.state))
+        return true;
+    replica_close(replica, boot_us);
+    copy->stage = STAGE_LISTENING;
+    copy->until_us = boot_us + LISTEN_US;
+    return false;
 }
 
 bool fills_open_to_claim(fills_t *self, uint16_t partition, int64_t boot_us)
@@ -132,8 +148,10 @@ bool fills_open_to_claim(fills_t *self, uint16_t partition, int64_t boot_us)
     copy_t *copy = &self->copies[partition];
     bool incomplete;
 
-    if (copy->stage != STAGE_WAITING)
-        return fills_open(self, partition, boot_us);
+    if (fills_open(self, partition, boot_us))
+        return true;
+    if (copy->stage != STAGE_LISTENING && copy->stage != STAGE_WAITING)
+        return false;
     if (!open_whole(self, partition, &incomplete))
         return false;
     copy->stage = STAGE_NONE;
@@ -159,7 +177,7 @@ void fills_rebuild(fills_t *self, uint16_t partition, int64_t boot_us, err_t *er
     copy_t *copy = &self->copies[partition];
     replica_t *replica = replica_of(self, partition);
 
-    if (copy->stage >= STAGE_WAITING) {
+    if (copy->stage >= STAGE_LISTENING) {
         err_set(err, ERR_IN_PROGRESS, "partition %u is %s here already", partition,
                 stage_names[copy->stage]);
         return;
@@ -262,6 +280,20 @@ static void look_at_watched(fills_t *self, size_t partition, int64_t boot_us)
     }
 }
 
+/* Who has it? */
+static void look_at_listening(fills_t *self, size_t partition, int64_t boot_us)
+{
+    copy_t *copy = &self->copies[partition];
+    const char *sources[FILLS_SOURCES_MAX];
+    bool incomplete;
+
+    if (boot_us < copy->until_us && sources_of(self, partition, sources) == 0)
+        return;
+    copy->stage = STAGE_NONE;
+    if (open_whole(self, partition, &incomplete))
+        watch(self, copy, boot_us);
+}
+
 static void look_at_waiting(fills_t *self, size_t partition, int64_t boot_us)
 {
     copy_t *copy = &self->copies[partition];
@@ -296,10 +328,12 @@ void fills_on_pass(fills_t *self, int64_t boot_us)
     empty_on(self);
     if (self->stopping || boot_us < self->look_us)
         return;
-    self->look_us = boot_us + LOOK_US;
+    self->look_us = boot_us + (any_in(self, STAGE_WATCHED) ? WATCH_US : LOOK_US);
     look_at_filler(self, boot_us);
     for (size_t p = 0; p <= self->config.partitions; p++) {
-        if (self->copies[p].stage == STAGE_WATCHED)
+        if (self->copies[p].stage == STAGE_LISTENING)
+            look_at_listening(self, p, boot_us);
+        else if (self->copies[p].stage == STAGE_WATCHED)
             look_at_watched(self, p, boot_us);
         else if (self->copies[p].stage == STAGE_WAITING)
             look_at_waiting(self, p, boot_us);

@@ -41,6 +41,8 @@ typedef struct {
     journal_t *journal;
     filler_t filler;
     replica_t *(*replica)(void *state, uint16_t partition);
+    /* There are other members, though not heard yet: an empty copy waits a moment to hear who has it. */
+    bool (*accompanied)(void *state);
     /* Addresses of living members that have a partition whole; returns how many. */
     size_t (*sources)(void *state, uint16_t partition, const char *out[FILLS_SOURCES_MAX]);
     void *state;

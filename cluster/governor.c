@@ -78,6 +78,13 @@ static replica_t *find_replica(void *state, uint16_t partition)
     return self->config.replica(self->config.state, partition);
 }
 
+static bool accompanied(void *state)
+{
+    const view_t *view = membership_view(((governor_t *)state)->membership);
+
+    return view != NULL && view->member_count > 1;
+}
+
 /* Followers first: the owner has enough to do. */
 static size_t find_sources(void *state, uint16_t partition, const char *out[FILLS_SOURCES_MAX])
 {
@@ -123,6 +130,7 @@ governor_t *governor_new(const governor_config_t *config)
                                   .journal = config->journal,
                                   .filler = config->filler,
                                   .replica = find_replica,
+                                  .accompanied = accompanied,
                                   .sources = find_sources,
                                   .state = self};
     self->fills = fills_new(&fills);

@@ -70,8 +70,16 @@ class Three(unittest.TestCase):
                 node.spawn()
         for node in self.nodes:
             node.wait_ready(60)
-        wait_until(lambda: sorted(number for place in range(3) for number in self.cluster.owned(place)) ==
-                   list(range(PARTITIONS + 1)), 60, "one owner for every partition")
+        wait_until(self.settled, 60, "every partition with the owner that the view gives it")
+
+    def settled(self):
+        """Nothing moves, and nothing is about to: all nodes say so, and every node has its share."""
+        for place in range(3):
+            shown = self.at(place).get("/cluster/").json
+            if any(one["owner"] != one["view_owner"] or one["owner"] is None for one in shown["partition_list"]):
+                return False
+        return sorted(number for place in range(3) for number in self.cluster.owned(place)) == list(range(PARTITIONS + 1)) \
+            and all(self.of(place) for place in range(3))
 
     def owners(self):
         """{partition: place}"""
@@ -131,7 +139,6 @@ class Three(unittest.TestCase):
 
 class OnOneBroker(Three):
     def test_any_node_answers_any_request(self):
-        self.assertGreater(min(len(self.of(place)) for place in range(3)), 0)
         for number, account in enumerate(self.accounts):
             for place in range(3):
                 self.earn(account, place, 2)
@@ -456,6 +463,7 @@ class WithoutKafka(Three):
 
 class OnThreeBrokers(Three):
     brokers = 3
+    flags = ("--replicas", "2")
 
     def test_a_broker_that_is_killed_or_paused_takes_nothing_with_it(self):
         for name in ("kill", "pause"):
@@ -510,21 +518,26 @@ class Refusals(unittest.TestCase):
         self.assertNotEqual(node.wait_end(40), 0, node.output)
         return node.output
 
+    def topics(self, prefix, *log):
+        """The three topics; `log` replaces settings of the first."""
+        good = ["retention.ms=-1", "retention.bytes=-1", "cleanup.policy=delete", "message.timestamp.type=LogAppendTime"]
+        names = [setting.partition("=")[0] for setting in log]
+        self.kafka.create_topic(prefix + ".log", 17, [one for one in good if one.partition("=")[0] not in names] + list(log))
+        self.kafka.create_topic(prefix + ".control", 1, good)
+        self.kafka.create_topic(prefix + ".liveness", 1, ["retention.ms=600000"] + good[1:])
+
     def test_one_broker_is_refused_unless_it_is_asked_for(self):
-        self.assertRegex(self.refused("alone", "--kafka-create-topics"), "--single-broker")
+        self.assertRegex(self.refused("alone", "--kafka-create-topics"), "replication factor of 3")
+        self.topics("single")
+        self.assertRegex(self.refused("single"), "--single-broker")
 
     def test_topics_that_are_missing_are_made_only_when_it_is_asked_for(self):
         self.assertRegex(self.refused("nothing", "--single-broker"), "--kafka-create-topics")
 
-    def test_a_topic_that_forgets_is_refused(self):
-        config = ["retention.ms=-1", "retention.bytes=-1", "cleanup.policy=delete", "message.timestamp.type=LogAppendTime"]
-        self.kafka.create_topic("short.log", 17, ["retention.ms=60000"] + config[1:])
-        self.kafka.create_topic("short.control", 1, config)
-        self.kafka.create_topic("short.liveness", 1, config)
+    def test_a_topic_that_forgets_or_has_the_writers_times_is_refused(self):
+        self.topics("short", "retention.ms=60000")
         self.assertRegex(self.refused("short", "--single-broker"), "retention.ms")
-        self.kafka.create_topic("client.log", 17, config[:3] + ["message.timestamp.type=CreateTime"])
-        self.kafka.create_topic("client.control", 1, config)
-        self.kafka.create_topic("client.liveness", 1, config)
+        self.topics("client", "message.timestamp.type=CreateTime")
         self.assertRegex(self.refused("client", "--single-broker"), "message.timestamp.type")
 
 

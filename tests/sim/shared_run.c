@@ -1,5 +1,5 @@
 /* shared_run.c - the course of one life: begin, work under faults, heal, rest, be judged */
-#include "tests/sim/shared_life.h"
+#include "tests/sim/shared_course.h"
 
 #include "protocol/log.h"
 #include "tests/sim/ask.h"
@@ -8,14 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define STEP_US        INT64_C(20000)
-#define BEGIN_US       INT64_C(60000000)
-#define REST_US        INT64_C(180000000)
-#define LOOK_US        INT64_C(20000000)
-#define FAULT_MOST_US  INT64_C(9000000)
-#define FAULT_LEAST_US INT64_C(50000)
-#define YEAR_US        (INT64_C(365) * 24 * 3600 * 1000000)
-#define CLOCK_BAD_US   INT64_C(5000000)
+#define STEP_US      INT64_C(20000)
+#define BEGIN_US     INT64_C(60000000)
+#define REST_US      INT64_C(180000000)
+#define LOOK_US      INT64_C(20000000)
+#define CLOCK_BAD_US INT64_C(5000000)
 #define HALT_PATIENCE_US \
     INT64_C(10000000) /* a halted replica: its node is restarted; later its disk emptied */
 
@@ -28,279 +25,6 @@ static const char *const names[] = {
 const char *profile_name(profile_t profile)
 {
     return names[profile];
-}
-
-/* What can go wrong. */
-typedef enum {
-    FAULT_KILL,
-    FAULT_PAUSE,
-    FAULT_CUT_LOG,  /* a node from the log */
-    FAULT_CUT_PEER, /* one node from another, one way or both */
-    FAULT_WIPE,
-    FAULT_OLD_DISK,
-    FAULT_CLOCK,
-    FAULT_LEAVE,
-    FAULT_STORM, /* appends and reports fare badly for a while */
-    FAULT_TRUNCATE,
-    FAULT_STRAY, /* a confused process writes under somebody else's epoch, or with a time far ahead */
-    FAULT__COUNT
-} fault_t;
-
-#define BIT(fault) (1u << (fault))
-
-typedef struct {
-    unsigned faults; /* which */
-    unsigned odds;   /* of a fault, per step */
-    bool bad_net, bad_log, bad_reading;
-} course_t;
-
-static const course_t courses[] = {
-    [PROFILE_CALM] = {.faults = 0, .odds = 0},
-    [PROFILE_NETWORK] = {.faults = BIT(FAULT_CUT_PEER) | BIT(FAULT_KILL),
-                         .odds = 120,
-                         .bad_net = true},
-    [PROFILE_DEATHS] = {.faults = BIT(FAULT_KILL), .odds = 70},
-    [PROFILE_PAUSES] = {.faults = BIT(FAULT_PAUSE), .odds = 90},
-    [PROFILE_LOG] = {.faults = BIT(FAULT_STORM) | BIT(FAULT_PAUSE) | BIT(FAULT_STRAY),
-                     .odds = 80,
-                     .bad_log = true},
-    [PROFILE_READING] = {.faults = BIT(FAULT_CUT_LOG) | BIT(FAULT_KILL),
-                         .odds = 110,
-                         .bad_reading = true},
-    [PROFILE_CLOCKS] = {.faults = BIT(FAULT_CLOCK) | BIT(FAULT_KILL), .odds = 90},
-    [PROFILE_DISKS] = {.faults = BIT(FAULT_WIPE) | BIT(FAULT_OLD_DISK) | BIT(FAULT_KILL),
-                       .odds = 110},
-    [PROFILE_REFUSALS] = {.faults = BIT(FAULT_CUT_LOG), .odds = 120},
-    [PROFILE_FULL] = {.faults = BIT(FAULT_CUT_PEER) | BIT(FAULT_KILL),
-                      .odds = 150,
-                      .bad_net = true},
-    [PROFILE_MEMBERS] = {.faults = BIT(FAULT_LEAVE) | BIT(FAULT_KILL), .odds = 130},
-    [PROFILE_CUT_UNREAD] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_STORM) | BIT(FAULT_PAUSE),
-                            .odds = 60},
-    [PROFILE_CUT_READ] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_STORM) | BIT(FAULT_PAUSE),
-                          .odds = 60},
-    [PROFILE_CUT_CONFIRMED] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_PAUSE), .odds = 90},
-    [PROFILE_MIXED] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_LOG) |
-                                 BIT(FAULT_CUT_PEER) | BIT(FAULT_WIPE) | BIT(FAULT_OLD_DISK) |
-                                 BIT(FAULT_CLOCK) | BIT(FAULT_LEAVE) | BIT(FAULT_STORM) |
-                                 BIT(FAULT_STRAY),
-                       .odds = 80,
-                       .bad_net = true,
-                       .bad_log = true,
-                       .bad_reading = true},
-};
-
-/* When what goes wrong with a node is over; 0: nothing does. */
-typedef struct {
-    int64_t start_us, resume_us, uncut_us;
-    int64_t unpeer_us[SHARED_NODES_MAX];
-    store_t *image;    /* owned; may be NULL: an older state of its disk */
-    int64_t halted_us; /* since when a replica of it is seen halted */
-} trouble_t;
-
-typedef struct {
-    life_t life;
-    course_t course;
-    trouble_t troubles[SHARED_NODES_MAX];
-    log_faults_t fair, rough; /* the log as it mostly is, and in a storm */
-    int64_t storm_over_us;
-} run_t;
-
-static bool chosen(run_t *self, uint64_t odds)
-{
-    return dice_below(&self->life.dice, odds) == 0;
-}
-
-static int64_t some_time(run_t *self)
-{
-    /* Often short, at times long enough for everybody to lose patience. */
-    int64_t most_us = chosen(self, 2) ? FAULT_MOST_US : FAULT_MOST_US / 10;
-    return shared_now_us(self->life.world) + dice_span(&self->life.dice, FAULT_LEAST_US, most_us);
-}
-
-/* ---- faults ---- */
-
-static void truncate_log(run_t *self)
-{
-    life_t *life = &self->life;
-    log_shared_t *log = shared_log(life->world);
-    bool confirmed = life->profile == PROFILE_CUT_CONFIRMED;
-    uint16_t partitions = confirmed ? life->partitions : (uint16_t)(life->partitions + 1);
-    uint16_t first = (uint16_t)dice_below(&life->dice, partitions);
-
-    for (uint16_t i = 0; i < partitions; i++) {
-        uint16_t p = (uint16_t)((first + i) % partitions);
-        size_t count = log_shared_count(log, p), keep = log_shared_safe(log, p);
-        if (life->profile == PROFILE_CUT_UNREAD && keep < log_shared_read(log, p))
-            keep = log_shared_read(log, p);
-        if (confirmed) {
-            size_t back = 1 + dice_below(&life->dice, 6);
-            if (life->cut.cut || count < back + 4)
-                continue;
-            keep = count - back;
-            life->cut = (cut_t){.cut = true, .partition = p, .kept = keep, .tick = ++life->tick};
-        }
-        if (keep == count)
-            continue;
-        log_debug("the log of partition %u loses %zu of its %zu records at tick %llu", p,
-                  count - keep, count, (unsigned long long)life->tick);
-        log_shared_truncate(log, p, keep);
-        life->report->faults++;
-        return;
-    }
-}
-
-/* Well formed and next in its log, but of a process that owns nothing, or of one that knows the time least. */
-static void write_stray(run_t *self)
-{
-    life_t *life = &self->life;
-    uint16_t p = (uint16_t)dice_below(&life->dice, (uint64_t)life->partitions + 1);
-    record_header_t header = {.kind = RECORD_DECISIONS, .partition = p};
-    uint8_t bytes[RECORD_HEADER_BYTES];
-    uint64_t number = dice_roll(&life->dice);
-    position_t position;
-
-    if (!life_read_log(life, p, &position) || position.epoch == 0)
-        return;
-    header.history = position.history;
-    header.epoch = position.epoch;
-    header.incarnation = hash_bytes(&number, sizeof number);
-    bool future = chosen(self, 2);
-    if (future)
-        header.incarnation = position.owner;
-    header.seq = position.seq + 1;
-    header.seen = position.seq;
-    header.at_us = shared_now_us(life->world) + (future ? YEAR_US : 0);
-    header.chain = position.chain;
-    record_encode_header(&header, "", bytes);
-    log_shared_intrude(shared_log(life->world), p, bytes, sizeof bytes);
-}
-
-static void set_clock(run_t *self, size_t number)
-{
-    static const int64_t jumps[] = {1500000, 20000000, 90000000, 3600000000, YEAR_US};
-    life_t *life = &self->life;
-    int64_t jump_us = jumps[dice_below(&life->dice, COUNT_OF(jumps))];
-
-    node_set_wall(shared_node(life->world, number), shared_now_us(life->world),
-                  chosen(self, 2) ? jump_us : -jump_us, dice_span(&life->dice, -300, 300));
-    /* A process that runs does not follow a jump; one that starts does not know better. */
-    if (chosen(self, 2)) {
-        shared_kill(life->world, number);
-        shared_start(life->world, number);
-    }
-}
-
-static void kill_for_a_while(run_t *self, size_t number)
-{
-    shared_kill(self->life.world, number);
-    self->troubles[number].resume_us = 0;
-    if (self->troubles[number].start_us == 0)
-        self->troubles[number].start_us = some_time(self);
-}
-
-static void cut_peers(run_t *self, size_t a)
-{
-    life_t *life = &self->life;
-    size_t b = dice_below(&life->dice, shared_nodes(life->world));
-
-    if (a == b)
-        return;
-    self->troubles[a].unpeer_us[b] = some_time(self);
-    shared_net(life->world)->cut[a][b] = true;
-    if (chosen(self, 2))
-        return;
-    self->troubles[b].unpeer_us[a] = some_time(self);
-    shared_net(life->world)->cut[b][a] = true;
-}
-
-static void do_fault(run_t *self, fault_t fault)
-{
-    life_t *life = &self->life;
-    size_t number = dice_below(&life->dice, shared_nodes(life->world));
-    trouble_t *trouble = &self->troubles[number];
-
-    life->report->faults++;
-    switch (fault) {
-    case FAULT_KILL: kill_for_a_while(self, number); break;
-    case FAULT_PAUSE:
-        shared_pause(life->world, number);
-        trouble->resume_us = some_time(self);
-        break;
-    case FAULT_CUT_LOG:
-        log_node_cut(shared_log(life->world), number, true);
-        trouble->uncut_us = some_time(self);
-        break;
-    case FAULT_CUT_PEER: cut_peers(self, number); break;
-    case FAULT_WIPE:
-        kill_for_a_while(self, number);
-        shared_wipe(life->world, number);
-        break;
-    case FAULT_OLD_DISK:
-        if (trouble->image == NULL) {
-            trouble->image = shared_image(life->world, number);
-            break;
-        }
-        kill_for_a_while(self, number);
-        shared_restore(life->world, number, &trouble->image);
-        break;
-    case FAULT_CLOCK: set_clock(self, number); break;
-    case FAULT_LEAVE:
-        shared_stop(life->world, number);
-        trouble->start_us = some_time(self);
-        break;
-    case FAULT_STORM: self->storm_over_us = some_time(self); break;
-    case FAULT_TRUNCATE:
-        life->report->faults--;
-        truncate_log(self);
-        break;
-    case FAULT_STRAY: write_stray(self); break;
-    case FAULT__COUNT: break;
-    }
-}
-
-static void maybe_fault(run_t *self)
-{
-    if (self->course.odds == 0 || !chosen(self, self->course.odds))
-        return;
-    fault_t fault;
-    do
-        fault = (fault_t)dice_below(&self->life.dice, FAULT__COUNT);
-    while ((self->course.faults & BIT(fault)) == 0);
-    do_fault(self, fault);
-}
-
-static bool over(int64_t *until_us, int64_t now_us)
-{
-    if (*until_us == 0 || *until_us > now_us)
-        return false;
-    *until_us = 0;
-    return true;
-}
-
-/* What has lasted long enough ends. */
-static void mend(run_t *self)
-{
-    life_t *life = &self->life;
-    int64_t now_us = shared_now_us(life->world);
-
-    for (size_t i = 0; i < shared_nodes(life->world); i++) {
-        trouble_t *trouble = &self->troubles[i];
-        if (trouble->start_us != 0 && trouble->start_us <= now_us &&
-            !shared_node(life->world, i)->up) { /* one that leaves may take its time */
-            trouble->start_us = 0;
-            shared_start(life->world, i);
-        }
-        if (over(&trouble->resume_us, now_us))
-            shared_resume(life->world, i);
-        if (over(&trouble->uncut_us, now_us))
-            log_node_cut(shared_log(life->world), i, false);
-        for (size_t k = 0; k < shared_nodes(life->world); k++)
-            if (over(&trouble->unpeer_us[k], now_us))
-                shared_net(life->world)->cut[i][k] = false;
-    }
-    bool storm = self->storm_over_us > now_us;
-    *log_shared_faults(shared_log(life->world)) = storm ? self->rough : self->fair;
 }
 
 /* A replica must halt only when the log was cut behind its back. */
@@ -325,63 +49,6 @@ static void watch_halts(run_t *self)
             life->report->halts++;
         }
     }
-}
-
-/* ---- the log and the network of this life ---- */
-
-static void set_weather(run_t *self)
-{
-    life_t *life = &self->life;
-    net_faults_t *net = &shared_net(life->world)->faults;
-    log_faults_t fair = {.append_min_us = 200,
-                         .append_max_us = dice_span(&life->dice, 500, 6000),
-                         .report_max_us = dice_span(&life->dice, 100, 4000),
-                         .read_max_us = dice_span(&life->dice, 100, 6000),
-                         .slow_max_us = dice_span(&life->dice, 100000, 4000000)};
-
-    *net = (net_faults_t){.delay_max_us = dice_span(&life->dice, 500, 8000),
-                          .slow_max_us = dice_span(&life->dice, 10000, 1500000)};
-    if (self->course.bad_net)
-        *net = (net_faults_t){.delay_max_us = net->delay_max_us,
-                              .slow_max_us = net->slow_max_us,
-                              .slow_ppm = 30000,
-                              .drop_ppm = 80000,
-                              .double_ppm = 80000};
-    if (self->course.bad_log) {
-        fair.slow_ppm = 3000;
-        fair.late_ppm = 3000;
-        fair.lost_ppm = 1500;
-        fair.doubt_ppm = 1500;
-        fair.double_ppm = 8000;
-        fair.gap_ppm = 20000;
-        fair.torn_ppm = 1500;
-        fair.spoilt_ppm = 800;
-        fair.full_ppm = 800;
-    }
-    if (self->course.bad_reading) {
-        fair.break_ppm = 8000;
-        fair.gap_ppm = 20000;
-    }
-    self->fair = fair;
-    self->rough = fair;
-    self->rough.slow_ppm += 60000;
-    self->rough.late_ppm += 120000;
-    self->rough.lost_ppm += 15000;
-    self->rough.doubt_ppm += 15000;
-    self->rough.double_ppm += 60000;
-    self->rough.overtake_ppm += 30000;
-    self->rough.torn_ppm += 5000;
-    self->rough.spoilt_ppm += 3000;
-    self->rough.full_ppm += 5000;
-}
-
-static void set_fair_weather(run_t *self)
-{
-    self->fair = (log_faults_t){
-        .append_min_us = 200, .append_max_us = 1500, .report_max_us = 800, .read_max_us = 1500};
-    self->rough = self->fair;
-    *log_shared_faults(shared_log(self->life.world)) = self->fair;
-    shared_net(self->life.world)->faults = (net_faults_t){.delay_max_us = 1000};
 }
 
 /* ---- begin ---- */
@@ -419,13 +86,14 @@ static void begin(run_t *self)
     char tier[128];
     size_t nodes = shared_nodes(life->world);
 
-    set_fair_weather(self);
+    run_set_fair_weather(self);
     for (size_t i = 0; i < nodes; i++) {
         node_set_wall(shared_node(life->world, i), shared_now_us(life->world),
                       dice_span(&life->dice, -200000, 200000), dice_span(&life->dice, -100, 100));
         /* The first to come may know the time least, and claims before it can learn better. */
-        if (life->profile == PROFILE_CLOCKS && i == 0 && chosen(self, 2))
-            node_set_wall(shared_node(life->world, i), shared_now_us(life->world), YEAR_US, 0);
+        if (life->profile == PROFILE_CLOCKS && i == 0 && run_chosen(self, 2))
+            node_set_wall(shared_node(life->world, i), shared_now_us(life->world), COURSE_YEAR_US,
+                          0);
         shared_start(life->world, i);
     }
     for (int64_t us = 0; us < BEGIN_US && !all_owned(life); us += STEP_US)
@@ -450,7 +118,7 @@ static void begin(run_t *self)
     for (uint64_t i = 0; i < members; i++)
         life_enrol(life);
     /* In some lives the first customers are enrolled while things go wrong already. */
-    if (chosen(self, 4))
+    if (run_chosen(self, 4))
         shared_run_for(life->world, STEP_US);
     else if (!run_until_known(self, BEGIN_US))
         life_fail(life, "the first customers are not enrolled");
@@ -464,10 +132,10 @@ static void work(run_t *self)
     unsigned steps = 800 + (unsigned)dice_below(&life->dice, 1200);
     uint64_t pace = (uint64_t)life->wanted * 1000 / steps; /* commands in 1,000 steps */
 
-    set_weather(self);
+    run_set_weather(self);
     for (unsigned step = 0; step < steps && !life->failed; step++) {
-        maybe_fault(self);
-        mend(self);
+        run_maybe_fault(self);
+        run_mend(self);
         uint64_t share = pace;
         /* Bursts and quiet. */
         if (step / 50 % 4 == 1)
@@ -491,7 +159,7 @@ static void heal(run_t *self)
     life_t *life = &self->life;
     shared_world_t *world = life->world;
 
-    set_fair_weather(self);
+    run_set_fair_weather(self);
     self->storm_over_us = 0;
     life->healing = true;
     for (size_t i = 0; i < shared_nodes(world); i++) {
@@ -598,7 +266,7 @@ static void come_to_rest(run_t *self)
         life_ask_again(life);
         watch_halts(self);
         rebuild_halted(self);
-        if (life->halts_allowed && chosen(self, 20))
+        if (life->halts_allowed && run_chosen(self, 20))
             life_find_broken(life);
     }
 }
@@ -633,7 +301,7 @@ static bool live(dice_t dice, shared_report_t *report, err_t *err)
     life->profile = report->profile;
     life->partitions = (uint16_t)(3 + dice_below(&life->dice, 4));
     life->wanted = 200 + (unsigned)dice_below(&life->dice, 450);
-    if (chosen(self, 40))
+    if (run_chosen(self, 40))
         life->wanted = 2000;
     life->refusals = life->profile == PROFILE_REFUSALS;
     life->transfers = life->profile != PROFILE_CUT_CONFIRMED && !life->refusals;
@@ -642,13 +310,16 @@ static bool live(dice_t dice, shared_report_t *report, err_t *err)
     life->report = report;
     life->err = err;
     life->jobs = memory_zalloc(LIFE_JOBS_MAX * sizeof *life->jobs);
-    self->course = courses[life->profile];
+    run_choose_course(self);
     shared_config_t config = {
         .seed = dice_roll(&life->dice),
         .nodes = (uint16_t)(2 + dice_below(&life->dice, 3)),
         .partitions = life->partitions,
         .followers = (uint8_t)(1 + dice_below(&life->dice, 2)),
         .pair_max = life->profile == PROFILE_FULL ? 1 + (uint32_t)dice_below(&life->dice, 3) : 0,
+        /* Such a log shows what it may still lose, as brokers before Kafka 3.7 do: what a query sees a moment later may
+         * be gone again. */
+        .prompt = life->profile == PROFILE_CUT_READ,
         .answered = life_answered,
         .state = life};
     life->world = shared_world_new(&config);

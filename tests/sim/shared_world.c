@@ -135,7 +135,8 @@ static void on_done(request_t *request, void *context)
         return;
     }
     if (request->err.code == ERR_NONE && ticket->query.size > 0) {
-        if (dice_below(&self->dice, LATER_ODDS) > 0 && self->due_count < COUNT_OF(self->due))
+        if (!self->config.prompt && dice_below(&self->dice, LATER_ODDS) > 0 &&
+            self->due_count < COUNT_OF(self->due))
             self->due[self->due_count++] = ticket;
         else
             run_query(self, ticket);

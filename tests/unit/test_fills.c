@@ -18,6 +18,7 @@ typedef struct {
     replica_t *replicas[LOGS];
     fills_t *fills;
     int64_t now_us;
+    bool accompanied;    /* by other members */
     size_t source_count; /* of every partition */
     bool knows_way;      /* to the sources */
     unsigned started;
@@ -31,6 +32,11 @@ static replica_t *node_replica(void *state, uint16_t partition)
     copies_node_t *self = state;
 
     return partition < LOGS ? self->replicas[partition] : NULL;
+}
+
+static bool node_accompanied(void *state)
+{
+    return ((copies_node_t *)state)->accompanied;
 }
 
 static size_t node_sources(void *state, uint16_t partition, const char *out[FILLS_SOURCES_MAX])
@@ -90,6 +96,7 @@ static copies_node_t *node_new(bool with_filler)
                             .behind = FAR,
                             .journal = &self->journal,
                             .replica = node_replica,
+                            .accompanied = node_accompanied,
                             .sources = node_sources,
                             .state = self};
 
@@ -254,6 +261,43 @@ Test(fills, sources_that_are_heard_a_little_later_are_still_used, .timeout = 20)
     node->source_count = 1;
     pass_for(node, 10 * STEP_US);
     cr_assert_eq(node->started, 1);
+    node_free(node);
+}
+
+Test(fills, an_empty_copy_reads_nothing_before_it_was_heard_who_has_it, .timeout = 20)
+{
+    copies_node_t *node = node_new(true);
+
+    node->accompanied = true;
+    node->source_count = 0;
+    grow(node, 0, 10 * FAR);
+    cr_assert(!fills_open(node->fills, 0, node->now_us));
+    pass_for(node, 20 * STEP_US);
+    cr_assert(!is_open(node, 0));
+    cr_assert(stage_is(node, 0, "waiting_to_be_filled"));
+    node->source_count = 1;
+    pass_for(node, 10 * STEP_US);
+    cr_assert_eq(node->started, 1);
+    node_free(node);
+}
+
+Test(fills, an_empty_copy_follows_the_log_soon_when_nobody_has_it_or_it_is_to_be_claimed,
+     .timeout = 20)
+{
+    copies_node_t *node = node_new(true);
+
+    node->accompanied = true;
+    node->source_count = 0;
+    cr_assert(!fills_open(node->fills, 0, node->now_us));
+    cr_assert(!fills_open(node->fills, 1, node->now_us));
+    cr_assert(fills_open_to_claim(node->fills, 1, node->now_us));
+    cr_assert(is_open(node, 1));
+    pass_for(node, 60 * STEP_US);
+    cr_assert(is_open(node, 0));
+    /* One that holds something follows at once. */
+    write_position(node, 2, 40);
+    cr_assert(fills_open(node->fills, 2, node->now_us));
+    cr_assert(is_open(node, 2));
     node_free(node);
 }
 

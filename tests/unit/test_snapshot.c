@@ -476,6 +476,7 @@ Test(snapshot, tells_who_is_logged_in_and_who_is_not_any_more, .timeout = 30)
 
     for (uint8_t i = 0; i < 5; i++)
         put_login(source, i);
+    copies_write(target.store, PART, 0, 1, 20, 4);
     for (uint8_t i = 3; i < 6; i++)
         put_login(target.store, i);
     sent = sent_from(source, PART);
