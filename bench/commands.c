@@ -85,7 +85,7 @@ int command_setup(const options_t *options, problem_t *problem)
     }
     if (!server_reach(server, options, problem))
         goto cleanup;
-    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyPrograms/",
+    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyPrograms/?wait=all",
                    server->token, program_body, problem))
         goto cleanup;
     if (call->status != 201 || !pick_member(call->body, call->body_bytes, "id", &program) ||
@@ -100,7 +100,7 @@ int command_setup(const options_t *options, problem_t *problem)
              "{\"program\":%s,\"name\":\"Everybody\",\"min_points\":0,\"priority\":1,"
              "\"points_multiplier\":\"1.000\"}",
              id);
-    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyTiers/",
+    if (!call_make(call, &server->endpoints[0], "POST", "/api/loyalty/v1/loyaltyTiers/?wait=all",
                    server->token, body, problem))
         goto cleanup;
     if (call->status != 201) {

@@ -82,7 +82,7 @@ cat <<TEXT
 Three nodes on Kafka ($bootstrap) serve as one. Any of them answers for any customer:
 
   http://127.0.0.1:$http/   http://127.0.0.1:$((http + 1))/   http://127.0.0.1:$((http + 2))/
-  http://127.0.0.1:$http/cluster/   who owns what, as node 1 sees it (wants the token below)
+  http://127.0.0.1:$http/cluster/   who is there, and who owns what
 
 The user is \`admin\`, the password \`$password\`. Log in at one, work at another. A program and a customer:
 
@@ -90,18 +90,24 @@ The user is \`admin\`, the password \`$password\`. Log in at one, work at anothe
   curl -sS -H "\$AUTH" --json '{"name":"Points","start_date":"2020-01-01T00:00:00Z","end_date":"2099-01-01T00:00:00Z"}' http://127.0.0.1:$((http + 1))/$api/loyaltyPrograms/
   curl -sS -H "\$AUTH" --json '{"customer_id":"11111111-1111-4111-8111-111111111111","program":1,"points_balance":1000}' http://127.0.0.1:$((http + 2))/$api/loyaltyAccounts/
 
-Watch a take-over. In a second terminal (with AUTH), ten times a second, through node 1:
+Watch a take-over. In a second terminal (with AUTH), through all nodes in turn:
 
-  while :; do date +%T.%N; curl -sS -m 10 -H "\$AUTH" --json '{"customer_id":"11111111-1111-4111-8111-111111111111","program_id":1,"transaction_amount":1}' http://127.0.0.1:$http/$api/services/points/earn/; echo; sleep 0.1; done
+  n=0; while :; do n=\$(((n + 1) % 3)); date +%T.%N; curl -sS -m 10 -H "\$AUTH" --json '{"customer_id":"11111111-1111-4111-8111-111111111111","program_id":1,"transaction_amount":1}' http://127.0.0.1:\$(($http + n))/$api/services/points/earn/; echo; sleep 0.1; done
 
-Then kill node 2, and node 3 when that was not the one that owns this customer:
+Which node owns this customer (a customer's partition stands in the account's id):
 
-  kill -9 $pid2           node 3: kill -9 $pid3
+  id=\$(curl -sS -H "\$AUTH" http://127.0.0.1:$http/$api/loyaltyAccounts/customer/11111111-1111-4111-8111-111111111111/ | sed 's/^[^0-9]*\([0-9]*\).*/\1/'); curl -sS http://127.0.0.1:$http/cluster/ | grep -o "\"partition\":\$(((id >> 37) * 16 / 65536)),\"owner\":\"[^\"]*\""
 
-For some seconds the answers are 503 and 504, then another node goes on from the same balance: nothing that was answered 200
-is lost. Bring them back, and they catch up and take their share again:
+Kill it:
 
-  export FEALTY_ADMIN_PASSWORD='$password'
+  127.0.0.1:$port   kill -9 $pid1
+  127.0.0.1:$((port + 1))   kill -9 $pid2
+  127.0.0.1:$((port + 2))   kill -9 $pid3
+
+For some seconds its customers get 503 and 504, then another node goes on from the same balance: nothing that was answered 200 is
+lost. Bring it back, and it catches up and takes its share again:
+
+  $(node 1)
   $(node 2)
   $(node 3)
 

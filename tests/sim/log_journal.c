@@ -192,7 +192,8 @@ static bool take(log_journal_t *self, size_t number, journal_record_t *out)
     out->n = entry->n;
     out->offset = entry->offset;
     out->log_time_us = entry->log_time_us;
-    if (entry->n > 0 && dice_chance(&log->dice, log->faults.blink_ppm)) {
+    if (number <= log->partitions && entry->n > 0 &&
+        dice_chance(&log->dice, log->faults.blink_ppm)) {
         uint8_t *copy = log_keep(log, entry->bytes, entry->n);
         copy[dice_below(&log->dice, entry->n)] ^= (uint8_t)(1u << dice_below(&log->dice, 8));
         out->bytes = copy;

@@ -196,9 +196,11 @@ static void land(log_shared_t *self, const append_t *flight, bool again)
     }
     if (dice_chance(&self->dice, faults->gap_ppm))
         self->topics[topic].end += 1 + dice_below(&self->dice, 3);
-    if (flight->n > TORN_BYTES_LEAST && dice_chance(&self->dice, faults->torn_ppm))
+    /* Records of the channels carry no sum of their own: there the log's own must do. */
+    bool summed = topic <= self->partitions;
+    if (summed && flight->n > TORN_BYTES_LEAST && dice_chance(&self->dice, faults->torn_ppm))
         put_entry(self, topic, bytes, TORN_BYTES_LEAST + dice_below(&self->dice, flight->n - 1));
-    if (dice_chance(&self->dice, faults->spoilt_ppm))
+    if (summed && dice_chance(&self->dice, faults->spoilt_ppm))
         bytes = spoil(self, bytes, flight->n);
     const landed_t *landed = put_entry(self, topic, bytes, flight->n);
     if (again)
