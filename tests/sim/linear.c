@@ -17,7 +17,7 @@
 
 /* One way: which open calls have had their effect, and the account then. */
 typedef struct {
-    uint64_t done; /* by slot */
+    uint128_t done; /* by slot */
     int64_t balance;
     uint64_t order; /* of the last effect that has one */
     uint8_t status;
@@ -86,7 +86,7 @@ static uint64_t mix(uint64_t z)
 static bool ways_add(ways_t *self, const way_t *way)
 {
     uint64_t account = (uint64_t)way->balance * 4 + way->status * 2 + way->exists;
-    uint64_t hash = mix(way->done ^ mix(account));
+    uint64_t hash = mix((uint64_t)way->done ^ mix((uint64_t)(way->done >> 64) ^ mix(account)));
     size_t at = hash % TABLE_SIZE;
 
     for (; self->table[at] != SLOTS_EMPTY; at = (at + 1) % TABLE_SIZE)
@@ -134,7 +134,7 @@ static bool is_next(const search_t *self, const linear_op_t *op, const way_t *wa
         return false;
     for (unsigned slot = 0; slot < LINEAR_OPEN_MAX; slot++)
         if (self->open[slot] != NULL && self->open[slot]->order != 0 &&
-            self->open[slot]->order < op->order && (way->done & UINT64_C(1) << slot) == 0)
+            self->open[slot]->order < op->order && (way->done & (uint128_t)1 << slot) == 0)
             return false;
     return true;
 }
@@ -143,7 +143,7 @@ static bool is_next(const search_t *self, const linear_op_t *op, const way_t *wa
 static bool take_effect(const search_t *self, unsigned slot, way_t *way)
 {
     const linear_op_t *op = self->open[slot];
-    uint64_t bit = UINT64_C(1) << slot;
+    uint128_t bit = (uint128_t)1 << slot;
 
     if (!is_next(self, op, way))
         return false;
@@ -173,14 +173,14 @@ static void let_look(const search_t *self, way_t *way)
     for (unsigned slot = 0; slot < LINEAR_OPEN_MAX; slot++)
         if (self->open[slot] != NULL && changes_nothing(self->open[slot]) &&
             sees(self->open[slot], way))
-            way->done |= UINT64_C(1) << slot;
+            way->done |= (uint128_t)1 << slot;
 }
 
 /* ---- the search ---- */
 
 static linear_verdict_t on_answer(search_t *self, unsigned slot)
 {
-    uint64_t bit = UINT64_C(1) << slot;
+    uint128_t bit = (uint128_t)1 << slot;
 
     ways_clear(self->next);
     /* self->now grows while it is walked. */

@@ -17,7 +17,7 @@
 #include "protocol/compiler.h"
 
 #define LINEAR_NEVER    UINT64_MAX
-#define LINEAR_OPEN_MAX 64 /* calls open at once, those that were never answered included */
+#define LINEAR_OPEN_MAX 128 /* calls open at once, those that were never answered included */
 #define LINEAR_WAYS_MAX 12000
 
 typedef enum {

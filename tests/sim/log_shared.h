@@ -33,11 +33,12 @@ typedef struct {
     uint32_t double_ppm;                  /* lands twice, the same bytes */
     uint32_t overtake_ppm;                /* does not wait for what its producer appended before */
     uint32_t break_ppm;                   /* reading breaks off, per record */
-    uint32_t torn_ppm;                    /* the first bytes of it land before it */
-    uint32_t spoilt_ppm;                  /* lands with a wrong bit, for everybody and for ever */
-    uint32_t blink_ppm;                   /* a reader gets it with a wrong bit, once */
-    uint32_t gap_ppm;                     /* offsets that hold nothing stand before it */
-    uint32_t full_ppm;                    /* append says ERR_OVERLOADED */
+    /* The next three in partitions only: records of the channels carry no sum of their own. */
+    uint32_t torn_ppm;   /* the first bytes of it land before it */
+    uint32_t spoilt_ppm; /* lands with a wrong bit, for everybody and for ever */
+    uint32_t blink_ppm;  /* a reader gets it with a wrong bit, once */
+    uint32_t gap_ppm;    /* offsets that hold nothing stand before it */
+    uint32_t full_ppm;   /* append says ERR_OVERLOADED */
 } log_faults_t;
 
 typedef struct {

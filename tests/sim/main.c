@@ -86,9 +86,9 @@ static bool live_shared(uint64_t seed)
     if (!good)
         printf("seed %" PRIu64 " (%s) failed: %s\n", seed, profile_name(report.profile), err.text);
     printf("seed %" PRIu64 ": %s, %u commands, %u questions, %u unknown, %u replays, %u faults, "
-           "%u claims, %u halts, %.1f s, digest %016" PRIx64 "\n",
+           "%u claims, %u halts, %u undecided, %.1f s, digest %016" PRIx64 "\n",
            seed, profile_name(report.profile), report.commands, report.questions, report.unknown,
-           report.replays, report.faults, report.claims, report.halts,
+           report.replays, report.faults, report.claims, report.halts, report.undecided,
            (double)report.virtual_us / 1e6, report.digest);
     return good;
 }
@@ -179,9 +179,9 @@ static void listen(const options_t *options, sums_t *sums, job_t *job)
     (void)close(job->pipe);
     (void)waitpid(job->pid, &status, 0);
     if (job->busy)
-        failed(options, sums, job->present, "?",
+        failed(options, sums, job->present, profile_name(shared_profile(job->present)),
                WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM ? "it does not end"
-                                                                  : "its process died");
+                                                                  : "an invariant broke");
     start(options, job);
 }
 
@@ -333,6 +333,10 @@ static bool run_shared(options_t *options)
             printf("mutant %s lives on after %" PRIu64 " lives\n", options->mutant, sums.good);
         return sums.failed > 0;
     }
+    for (int p = 0; p < PROFILE__COUNT; p++)
+        printf("%s%s %" PRIu64, p > 0 ? ", " : "  ", profile_name((profile_t)p),
+               sums.by_profile[p]);
+    printf("\n");
     printf("%" PRIu64 " lives on a shared log, %" PRIu64 " failed; %" PRIu64 " commands, %" PRIu64
            " claims, %" PRIu64 " halts, %" PRIu64 " accounts undecided; %.1f s\n",
            sums.good + sums.failed, sums.failed, sums.commands, sums.claims, sums.halts,

@@ -82,8 +82,8 @@ static void begin(run_t *self)
 {
     static const char program[] = "{\"name\":\"Program\",\"start_date\":\"2020-01-01T00:00:00Z\","
                                   "\"end_date\":\"2040-01-01T00:00:00Z\"}";
+    static const char tier[] = "{\"program\":1,\"name\":\"Silver\",\"min_points\":100}";
     life_t *life = &self->life;
-    char tier[128];
     size_t nodes = shared_nodes(life->world);
 
     run_set_fair_weather(self);
@@ -106,7 +106,6 @@ static void begin(run_t *self)
     (void)life_job(life, ask_define(RESOURCE_PROGRAM, 0, program), 0);
     if (!run_until_known(self, BEGIN_US))
         life_fail(life, "the first program is not defined");
-    snprintf(tier, sizeof tier, "{\"program\":1,\"name\":\"Silver\",\"min_points\":100}");
     (void)life_job(life, ask_define(RESOURCE_TIER, 0, tier), 0);
     if (!run_until_known(self, BEGIN_US))
         life_fail(life, "the first tier is not defined");
