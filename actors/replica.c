@@ -58,7 +58,8 @@ struct replica {
     buffer_t release;                 /* the RELEASE on its way */
 
     /* the flying round */
-    int64_t flight_at_us; /* when it, the claim or the release was appended; boot clock */
+    int64_t flight_at_us;  /* when it, the claim or the release was appended; boot clock */
+    uint64_t append_floor; /* what was appended last lies at this offset or above */
     uint64_t delivered_epoch, delivered_seq; /* highest of this owner's records */
     bool in_doubt;                           /* stepped down: waits for the next accepted claim */
 
@@ -441,9 +442,28 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
     }
 }
 
+/* What was read when a record was appended stands before it in one log. */
+static void note_append(replica_t *self, int64_t boot_us)
+{
+    self->flight_at_us = boot_us;
+    self->append_floor = self->found ? replica_position(self)->offset + 1 : 0;
+}
+
 void replica_on_report(replica_t *self, const journal_report_t *report, int64_t boot_us)
 {
     flight_t flight = partition_flight(self->partition);
+
+    if (report->delivered && report->offset < self->append_floor && deciding(self) &&
+        flight.flying && report->epoch == flight.epoch && report->seq <= flight.last_seq &&
+        flight.last_seq - report->seq < flight.records) {
+        partition_halt(
+            self->partition,
+            "its record was put at offset %llu, before what was read here up to %llu: the "
+            "log was cut behind this node's back",
+            (unsigned long long)report->offset, (unsigned long long)self->append_floor - 1);
+        halted(self);
+        return;
+    }
 
     if (self->claim.size > 0 && report->epoch == self->claim_epoch &&
         self->state == REPLICA_CLAIMING) {
@@ -554,7 +574,7 @@ static void write_round(replica_t *self, int64_t wall_us, int64_t boot_us)
         return;
     }
     metric_add(METRIC_ROUNDS, 1);
-    self->flight_at_us = boot_us;
+    note_append(self, boot_us);
     if (!good)
         doubt(self, err.text, boot_us);
 }

@@ -101,35 +101,6 @@ static void tally_chunk(tally_t *self, const void *bytes, size_t n)
     self->bytes += n;
 }
 
-static void position_put(buffer_t *out, const position_t *position)
-{
-    pack_blob(out, position->history.bytes, HASH_BYTES);
-    pack_u64(out, position->epoch);
-    pack_blob(out, position->owner.bytes, HASH_BYTES);
-    pack_u64(out, position->seq);
-    pack_u64(out, position->chain);
-    pack_i64(out, position->now_us);
-    pack_u64(out, position->offset);
-    pack_u64(out, position->crc);
-}
-
-static bool position_next(unpack_t *in, position_t *position)
-{
-    uint64_t crc;
-
-    memset(position, 0, sizeof *position);
-    (void)unpack_fixed(in, position->history.bytes, HASH_BYTES);
-    position->epoch = unpack_u64(in);
-    (void)unpack_fixed(in, position->owner.bytes, HASH_BYTES);
-    position->seq = unpack_u64(in);
-    position->chain = unpack_u64(in);
-    position->now_us = unpack_i64(in);
-    position->offset = unpack_u64(in);
-    crc = unpack_u64(in);
-    position->crc = (uint32_t)crc;
-    return !in->failed && crc <= UINT32_MAX;
-}
-
 /* Of all chunks and the position. */
 static hash_t tally_digest(const tally_t *self, const position_t *position)
 {
@@ -138,7 +109,7 @@ static hash_t tally_digest(const tally_t *self, const position_t *position)
 
     buffer_init(&whole, SNAPSHOT_BODY_MAX);
     buffer_append(&whole, self->digest.bytes, HASH_BYTES);
-    position_put(&whole, position);
+    journal_position_encode(position, &whole);
     INVARIANT(!whole.failed);
     digest = hash_bytes(whole.bytes, whole.size);
     buffer_free(&whole);
@@ -189,7 +160,7 @@ const position_t *snapshot_reader_position(const snapshot_reader_t *self)
 
 void snapshot_reader_begin(const snapshot_reader_t *self, buffer_t *out)
 {
-    position_put(out, &self->position);
+    journal_position_encode(&self->position, out);
 }
 
 static void open_family(snapshot_reader_t *self)
@@ -271,14 +242,13 @@ errcode_t snapshot_loader_open(snapshot_loader_t **self_p, const snapshot_target
                                const void *begin, size_t n, err_t *err)
 {
     snapshot_loader_t *self = memory_zalloc(sizeof *self);
-    unpack_t in = unpack_from(begin, n);
     position_t here;
     bool found = false;
     bool incomplete = false;
     errcode_t rc;
 
     self->target = *target;
-    if (!position_next(&in, &self->position) || !unpack_done(&in))
+    if (!journal_position_decode(&self->position, begin, n))
         rc = err_set(err, ERR_CORRUPT, "the beginning of a snapshot cannot be read");
     else
         rc = journal_stored_position(target->store, target->partition, &here, &found, err);

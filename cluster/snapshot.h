@@ -36,7 +36,7 @@
 /* Numbers are format. */
 typedef enum {
     SNAPSHOT_ASK = 1,   /* body: the cluster's id */
-    SNAPSHOT_BEGIN = 2, /* body: the position that the rows stand at */
+    SNAPSHOT_BEGIN = 2, /* body: the position that the rows stand at, as it is stored */
     SNAPSHOT_CHUNK = 3, /* number from 1; body: row writes */
     SNAPSHOT_ACK = 4,   /* number: all up to it are loaded; the same again is a sign of life */
     SNAPSHOT_END = 5,   /* number: of the last chunk, plus one; body: how much it was, digest */

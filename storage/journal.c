@@ -27,6 +27,37 @@ static void position_key(uint8_t out[POSITION_KEY_BYTES], uint16_t partition)
     be16_put(out + 1, partition);
 }
 
+void journal_position_encode(const position_t *position, buffer_t *out)
+{
+    pack_u64(out, POSITION_VERSION);
+    pack_blob(out, position->history.bytes, sizeof position->history.bytes);
+    pack_u64(out, position->epoch);
+    pack_blob(out, position->owner.bytes, sizeof position->owner.bytes);
+    pack_u64(out, position->seq);
+    pack_u64(out, position->chain);
+    pack_i64(out, position->now_us);
+    pack_u64(out, position->offset);
+    pack_u64(out, position->crc);
+}
+
+bool journal_position_decode(position_t *position, const void *bytes, size_t n)
+{
+    unpack_t in = unpack_from(bytes, n);
+    uint64_t version = unpack_u64(&in), crc;
+
+    memset(position, 0, sizeof *position);
+    unpack_fixed(&in, position->history.bytes, sizeof position->history.bytes);
+    position->epoch = unpack_u64(&in);
+    unpack_fixed(&in, position->owner.bytes, sizeof position->owner.bytes);
+    position->seq = unpack_u64(&in);
+    position->chain = unpack_u64(&in);
+    position->now_us = unpack_i64(&in);
+    position->offset = unpack_u64(&in);
+    crc = unpack_u64(&in);
+    position->crc = (uint32_t)crc;
+    return !in.failed && version == POSITION_VERSION && crc <= UINT32_MAX;
+}
+
 void journal_put_position(uint16_t partition, const position_t *position, buffer_t *batch)
 {
     uint8_t key[POSITION_KEY_BYTES];
@@ -34,15 +65,7 @@ void journal_put_position(uint16_t partition, const position_t *position, buffer
 
     position_key(key, partition);
     buffer_init(&value, POSITION_VALUE_BYTES);
-    pack_u64(&value, POSITION_VERSION);
-    pack_blob(&value, position->history.bytes, sizeof position->history.bytes);
-    pack_u64(&value, position->epoch);
-    pack_blob(&value, position->owner.bytes, sizeof position->owner.bytes);
-    pack_u64(&value, position->seq);
-    pack_u64(&value, position->chain);
-    pack_i64(&value, position->now_us);
-    pack_u64(&value, position->offset);
-    pack_u64(&value, position->crc);
+    journal_position_encode(position, &value);
     INVARIANT(!value.failed);
     batch_put(batch, FAMILY_META, key, sizeof key, value.bytes, value.size);
     buffer_free(&value);
@@ -72,24 +95,11 @@ errcode_t journal_position_at(store_t *store, const store_snapshot_t *snapshot, 
     position_key(key, partition);
     buffer_init(&value, BATCH_VALUE_BYTES_MAX);
     errcode_t rc = store_get(store, snapshot, FAMILY_META, key, sizeof key, &value, found, err);
-    if (rc == ERR_NONE && *found) {
-        unpack_t in = unpack_from(value.bytes, value.size);
-        uint64_t version = unpack_u64(&in);
-        unpack_fixed(&in, position->history.bytes, sizeof position->history.bytes);
-        position->epoch = unpack_u64(&in);
-        unpack_fixed(&in, position->owner.bytes, sizeof position->owner.bytes);
-        position->seq = unpack_u64(&in);
-        position->chain = unpack_u64(&in);
-        position->now_us = unpack_i64(&in);
-        position->offset = unpack_u64(&in);
-        uint64_t crc = unpack_u64(&in);
-        position->crc = (uint32_t)crc;
-        if (in.failed || version != POSITION_VERSION || crc > UINT32_MAX)
-            rc = err_set(err, ERR_CORRUPT,
-                         "the stored position of partition %u cannot be read: rebuild this node "
-                         "from an empty directory, the log fills it",
-                         partition);
-    }
+    if (rc == ERR_NONE && *found && !journal_position_decode(position, value.bytes, value.size))
+        rc = err_set(err, ERR_CORRUPT,
+                     "the stored position of partition %u cannot be read: rebuild this node from "
+                     "an empty directory, the log fills it",
+                     partition);
     buffer_free(&value);
     return rc;
 }

@@ -51,6 +51,7 @@ typedef struct {
     uint64_t epoch;     /* as in the record's header, or what journal_publish was given */
     uint64_t seq;
     bool delivered;
+    uint64_t offset; /* where it lies; UINT64_MAX: not told */
 } journal_report_t;
 
 typedef struct {
@@ -139,6 +140,10 @@ errcode_t journal_stored_position(store_t *store, uint16_t partition, position_t
 /* As a snapshot of the store has it (NULL: the newest). */
 errcode_t journal_position_at(store_t *store, const store_snapshot_t *snapshot, uint16_t partition,
                               position_t *position, bool *found, err_t *err);
+
+/* The value of that row; decode returns false for what is none. */
+void journal_position_encode(const position_t *position, buffer_t *out);
+bool journal_position_decode(position_t *position, const void *bytes, size_t n);
 
 /* The store is borrowed and must outlive the journal. One journal writes a partition at a time.
  * A record that record_judge() does not accept is returned by next like any other, never written, and counted. */

@@ -139,7 +139,7 @@ bool kafka_producer_report(kafka_producer_t *self, journal_report_t *out)
         rd_kafka_event_t *event;
 
         if (append != NULL) {
-            *out = (journal_report_t){append->number, append->epoch, append->seq, false};
+            *out = (journal_report_t){append->number, append->epoch, append->seq, false, UINT64_MAX};
             append_unlink(&self->given_up, append);
             free(append);
             return true;
@@ -282,7 +282,10 @@ static void answer(kafka_producer_t *self, const rd_kafka_message_t *message, jo
     int64_t now_us = kafka_now_us();
     bool delivered = message->err == RD_KAFKA_RESP_ERR_NO_ERROR;
 
-    *out = (journal_report_t){append->number, append->epoch, append->seq, delivered};
+    /* The offset is not told of a batch that the broker had already. */
+    *out = (journal_report_t){append->number, append->epoch, append->seq, delivered,
+                              delivered && message->offset >= 0 ? (uint64_t)message->offset
+                                                                : UINT64_MAX};
     if (delivered) {
         kafka_heard(self->figures, now_us);
         atomic_store(&self->figures->acknowledge_us, now_us - append->at_us);

@@ -43,7 +43,7 @@ class Filling(unittest.TestCase):
         cls.bring_books()
         # Few records, since what is migrated stands in large ones.
         cls.cluster = Nodes(cls.directory.path, cls.kafka.bootstrap, single_broker=True,
-                            flags=["--replicas", "2", "--snapshot-behind", "4"])
+                            flags=["--partitions", str(PARTITIONS), "--replicas", "2", "--snapshot-behind", "4"])
         cls.addClassCleanup(cls.cluster.end)
         cls.nodes = cls.cluster.start(120).nodes
         cls.token = cls.nodes[0].client().token

@@ -21,9 +21,8 @@
 #define LINEAR_WAYS_MAX 12000
 
 typedef enum {
-    LINEAR_ENROL,  /* the account comes to be, with `delta` points */
-    LINEAR_CHANGE, /* the balance moves by delta; must exist */
-    LINEAR_DETOUR, /* delta points leave and come back: a transfer that its receiver refused. Maybe nobody sees it */
+    LINEAR_ENROL,   /* the account comes to be, with `delta` points */
+    LINEAR_CHANGE,  /* the balance moves by delta; must exist */
     LINEAR_STATUS,  /* the status becomes `status` */
     LINEAR_READ,    /* it exists: the balance is `after` */
     LINEAR_NOTHING, /* it does not exist */

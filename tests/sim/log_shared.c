@@ -158,7 +158,7 @@ void log_send(log_shared_t *self, const append_t *flight)
     push(self, event);
 }
 
-void log_tell(log_shared_t *self, const append_t *flight, bool delivered)
+void log_tell(log_shared_t *self, const append_t *flight, bool delivered, uint64_t offset)
 {
     log_node_t *node = &self->nodes[flight->node];
     log_journal_t *journal = node->journal;
@@ -170,7 +170,8 @@ void log_tell(log_shared_t *self, const append_t *flight, bool delivered)
         (journal_report_t){.partition = flight->topic,
                            .epoch = flight->epoch,
                            .seq = flight->seq,
-                           .delivered = delivered};
+                           .delivered = delivered,
+                           .offset = delivered ? offset : UINT64_MAX};
 }
 
 static const uint8_t *spoil(log_shared_t *self, const uint8_t *bytes, size_t n)
@@ -244,7 +245,8 @@ static void report(log_shared_t *self, event_t *event)
         push(self, *event);
         return;
     }
-    log_tell(self, &event->flight, event->delivered);
+    log_tell(self, &event->flight, event->delivered,
+             event->entry_id != 0 ? event->entry_offset : UINT64_MAX);
 }
 
 /* Of those that are held back: their producer's patience ends. */
@@ -254,7 +256,7 @@ static void give_up(log_shared_t *self, log_node_t *node)
         append_t *flight = &node->held[i];
         if (flight->give_up_us == 0 || flight->give_up_us > self->now_us)
             continue;
-        log_tell(self, flight, false);
+        log_tell(self, flight, false, UINT64_MAX);
         flight->give_up_us = 0;
         flight->process = 0; /* nobody is told of it any more */
         if (dice_chance(&self->dice, HELD_LANDS_PPM))

@@ -106,6 +106,6 @@ size_t log_find(const topic_t *topic, uint64_t offset);
 void log_send(log_shared_t *self, const append_t *flight);
 void log_hold(log_shared_t *self, append_t flight);
 /* Puts a report into the journal of the process that appended, if it still lives. */
-void log_tell(log_shared_t *self, const append_t *flight, bool delivered);
+void log_tell(log_shared_t *self, const append_t *flight, bool delivered, uint64_t offset);
 
 #endif

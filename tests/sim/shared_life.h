@@ -33,13 +33,11 @@ typedef struct {
     uint16_t partition;
     unsigned open; /* attempts that nobody has answered */
     unsigned attempts;
-    unsigned ran;     /* answers that are no replay */
-    int64_t again_us; /* when its client asks again */
-    bool final;       /* the client knows what became of it */
-    bool nothing;     /* final: it certainly had no effect */
-    bool unknown;     /* no key, and an attempt may have had its effect */
-    bool
-        lonely; /* a transfer whose receiver may not be there: what was refused for that may run again */
+    unsigned ran;       /* answers that are no replay */
+    int64_t again_us;   /* when its client asks again */
+    bool final;         /* the client knows what became of it */
+    bool nothing;       /* final: it certainly had no effect */
+    bool unknown;       /* no key, and an attempt may have had its effect */
     bool doubtful;      /* an attempt's outcome was unknown */
     unsigned http;      /* final: of the answer; 404 is not kept under a key */
     uint64_t called;    /* tick of the first attempt */

@@ -80,7 +80,7 @@ static inline errcode_t pen_append(void *state, uint16_t partition, const void *
         paper_write(paper, partition, header, body, n);
     cr_assert_lt(pen->report_first + pen->report_count, PAPER_MAX);
     pen->reports[pen->report_first + pen->report_count++] =
-        (journal_report_t){partition, little(bytes + 24), little(bytes + 48), !lost && !denied};
+        (journal_report_t){partition, little(bytes + 24), little(bytes + 48), !lost && !denied, UINT64_MAX};
     return ERR_NONE;
 }
 
