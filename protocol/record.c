@@ -141,8 +141,7 @@ verdict_t record_judge(position_t *state, const record_header_t *header, const v
     verdict_t verdict = judge(state, header, bytes, n, log_time_us, reason);
 
     /* Claims are in the chain too: a history with a claim taken out does not verify. */
-    if (verdict == VERDICT_ACCEPT &&
-        !(MUTANT(CLAIM_OUTSIDE_CHAIN) && header->kind == RECORD_CLAIM))
+    if (verdict == VERDICT_ACCEPT && !(MUTANT(CLAIM_OUTSIDE_CHAIN) && header->kind == RECORD_CLAIM))
         state->chain = hash64(state->chain, bytes, n);
     return verdict;
 }

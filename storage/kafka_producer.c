@@ -139,7 +139,8 @@ bool kafka_producer_report(kafka_producer_t *self, journal_report_t *out)
         rd_kafka_event_t *event;
 
         if (append != NULL) {
-            *out = (journal_report_t){append->number, append->epoch, append->seq, false, UINT64_MAX};
+            *out =
+                (journal_report_t){append->number, append->epoch, append->seq, false, UINT64_MAX};
             append_unlink(&self->given_up, append);
             free(append);
             return true;

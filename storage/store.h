@@ -31,7 +31,8 @@ typedef struct {
     bool read_only;        /* for tools: no lock against another reader, no writes */
     bool exclusive;        /* read_only, but locked against a node that would write meanwhile */
     bool accept_loss;      /* start although damage or a short log would refuse it */
-    bool refilled;         /* a shared log fills what a crash took: any whole prefix of the writes will do */
+    bool
+        refilled; /* a shared log fills what a crash took: any whole prefix of the writes will do */
 } store_config_t;
 
 void store_config_default(store_config_t *config);

@@ -79,8 +79,8 @@ static inline errcode_t pen_append(void *state, uint16_t partition, const void *
     if (!lost && paper->double_every != 0 && number % paper->double_every == 0)
         paper_write(paper, partition, header, body, n);
     cr_assert_lt(pen->report_first + pen->report_count, PAPER_MAX);
-    pen->reports[pen->report_first + pen->report_count++] =
-        (journal_report_t){partition, little(bytes + 24), little(bytes + 48), !lost && !denied, UINT64_MAX};
+    pen->reports[pen->report_first + pen->report_count++] = (journal_report_t){
+        partition, little(bytes + 24), little(bytes + 48), !lost && !denied, UINT64_MAX};
     return ERR_NONE;
 }
 
