@@ -30,7 +30,7 @@ import harness  # noqa: E402
 import kafka_bed  # noqa: E402
 import network as net  # noqa: E402
 import report  # noqa: E402
-from clients import Clients, Person  # noqa: E402
+from clients import Clients, Person, has_key  # noqa: E402
 from harness import ROOT  # noqa: E402
 from history import History  # noqa: E402
 from kafka_nodes import Nodes, create_program, partition_of  # noqa: E402
@@ -195,7 +195,7 @@ class Run:
             return
         chance = random.Random(self.given.seed)
         kept = [one for one in self.history.operations if one.kind in ("enrol", "earn", "burn", "transfer") and
-                one.answer is not None and one.answer.status != 404]
+                has_key(one) and one.answer is not None and one.answer.status != 404]
         doubtful = [one for one in kept if len(one.attempts) > 1]
         some = doubtful[:REPEATED] + chance.sample(kept, min(len(kept), max(REPEATED // 3, REPEATED - len(doubtful))))
         self.clients.repeat(list(dict.fromkeys(some)))

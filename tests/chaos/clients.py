@@ -29,8 +29,14 @@ PATIENCE_ROAMING = 13.0
 PATIENCE_FAITHFUL = 0.6
 MIX = (("earn", 26), ("burn", 20), ("too much", 8), ("transfer", 22), ("read", 20), ("nobody", 2), ("again", 6))
 ROAMING = MIX + (("enrol", 3), ("look", 8), ("early", 3))
+KEYLESS = 0.08        # share of changes that are sent without a key, and once only
 STARING = (("read", 80), ("too much", 20))
 NOBODY = 77           # no account has this id
+NO_KEY = "u"          # begins the name of an operation that is sent without a key; its entries are marked with it
+
+
+def has_key(operation):
+    return not operation.key.startswith(NO_KEY)
 
 
 class Person:
@@ -210,7 +216,8 @@ class Worker:
     def wish(self, what):
         chance, clients = self.chance, self.clients
         self.number += 1
-        key = "c%d-%d" % (self.place, self.number)
+        keyless = what in ("earn", "burn", "transfer") and self.door is None and chance.random() < KEYLESS
+        key = "%s%d-%d" % (NO_KEY if keyless else "c", self.place, self.number)
         if what == "enrol":
             try:
                 return Operation(key, "enrol", clients.newcomers.popleft().number)
@@ -234,10 +241,13 @@ class Worker:
         read = operation.kind in ("read", "look")
         if not read:
             self.clients.history.add(operation)
-        outcome = self.tries(operation, TRIES if self.door is None else 1)
+        once = self.door is not None or not has_key(operation)
+        outcome = self.tries(operation, 1 if once else TRIES)
         if read:
             if outcome == ANSWERED:
                 self.clients.history.add(operation)
+        elif not has_key(operation):
+            pass  # what became of it stays open when it was not answered
         elif outcome != ANSWERED:
             self.clients.given_up.append(operation)
         elif operation.answer.status != 404:
@@ -257,7 +267,7 @@ class Worker:
 
     def once(self, operation):
         method, path, body = self.request(operation)
-        headers = None if body is None else {"Idempotency-Key": operation.key}
+        headers = {"Idempotency-Key": operation.key} if body is not None and has_key(operation) else None
         node, began, answer = self.ask(method, path, body, headers)
         ended = time.monotonic()
         if not isinstance(answer, str):

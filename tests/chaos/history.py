@@ -1,6 +1,6 @@
 """history.py - what clients asked and what they were told, with the times of both
 
-An operation is one wish of a client with one key. It has as many attempts as it took to get an answer; every attempt
+An operation is one wish of a client with one key, or without one and then tried once. It has as many attempts as it took to get an answer; every attempt
 that may have reached a node is kept. Times are seconds of one monotonic clock, that of the process with all clients.
 """
 import json
