@@ -210,6 +210,7 @@ static reply_t *reply_slot(partition_t *self)
         self->now->replies = memory_realloc(self->now->replies,
                                             self->now->reply_capacity * sizeof *self->now->replies);
     }
+    self->now->replies[self->now->reply_count].begun_before = false;
     return &self->now->replies[self->now->reply_count++];
 }
 
@@ -270,6 +271,7 @@ static void answer_waiting(partition_t *self, waiting_t **link, const void *resu
         reply_error(self, waiting->request, err);
     else
         reply_result(self, waiting->request, result, n);
+    self->now->replies[self->now->reply_count - 1].begun_before = true;
     free(waiting->result);
     free(waiting);
 }

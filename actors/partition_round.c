@@ -288,9 +288,15 @@ void partition_fly(partition_t *self)
 
 void round_answer(round_t *round, const err_t *why)
 {
+    err_t unknown;
+
+    err_set(&unknown, ERR_UNKNOWN_OUTCOME,
+            "the partition moved before the outcome was known; ask with the idempotency key");
     for (size_t i = 0; i < round->reply_count; i++) {
         reply_t *reply = &round->replies[i];
-        if (why != NULL || reply->err.code != ERR_NONE)
+        if (why != NULL && reply->begun_before)
+            request_complete(reply->request, NULL, 0, &unknown);
+        else if (why != NULL || reply->err.code != ERR_NONE)
             request_complete(reply->request, NULL, 0, why != NULL ? why : &reply->err);
         else
             request_complete(reply->request, round->results.bytes + reply->result_at,

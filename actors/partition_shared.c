@@ -131,7 +131,7 @@ void partition_resolve(partition_t *self, bool covered, bool claim_covered)
         reply_t *reply = &round->replies[i];
         const err_t *why = &unknown;
         if (reply->record >= round->accepted)
-            why = claim_covered ? &refused : &unknown;
+            why = claim_covered && !reply->begun_before ? &refused : &unknown;
         else if (covered)
             why = NULL;
         if (why == NULL && reply->err.code != ERR_NONE)

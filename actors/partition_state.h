@@ -24,6 +24,7 @@ typedef struct {
     request_t *request;             /* one reference */
     size_t result_at, result_bytes; /* in self->results */
     uint32_t record;                /* of the round: the last one that it rests on */
+    bool begun_before; /* its command stands in an earlier record: whatever comes, it was applied */
     err_t err;
 } reply_t;
 

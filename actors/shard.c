@@ -65,10 +65,19 @@ static void frame_push(buffer_t *queue, uint16_t dst, const void *frame, size_t 
     buffer_append(queue, frame, n);
 }
 
+/* On a shared log there is a copy of every partition here: only the owner's takes messages, wherever that is. */
+static bool is_here(const shard_t *self, uint16_t dst)
+{
+    if (dst > self->config.partitions || self->index_of[dst] == NOT_OWNED)
+        return false;
+    return self->config.shared == NULL ||
+           replica_state(self->replicas[self->index_of[dst]]) == REPLICA_OWNER;
+}
+
 static void send_frame(void *state, uint16_t dst, const void *frame, size_t n)
 {
     shard_t *self = state;
-    if (dst <= self->config.partitions && self->index_of[dst] != NOT_OWNED)
+    if (is_here(self, dst))
         frame_push(&self->local, dst, frame, n);
     else if (self->config.hooks.send != NULL)
         self->config.hooks.send(self->config.hooks.state, dst, frame, n);

@@ -5,8 +5,10 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
-#define ADMIN_WAIT_US INT64_C(15000000)
+#define ADMIN_WAIT_US  INT64_C(15000000)
+#define ADMIN_ATTEMPTS 50
 
 static errcode_t define_admin(router_t *router, const char *password, err_t *err);
 
@@ -22,7 +24,20 @@ errcode_t first_start_admin(router_t *router, bool owns_definitions, first_start
     out->given = password != NULL && password[0] != '\0';
     if (!out->given)
         user_random_password(out->password);
-    rc = define_admin(router, out->given ? password : out->password, err);
+    /* On a shared log the definitions may move to another node right now. Whoever began goes on through the new owner:
+     * that one was no owner when it looked. */
+    for (unsigned attempts = 0;; attempts++) {
+        const struct timespec moment = {.tv_nsec = 200000000};
+
+        rc = define_admin(router, out->given ? password : out->password, err);
+        if ((rc != ERR_UNREACHABLE && rc != ERR_UNKNOWN_OUTCOME) || attempts == ADMIN_ATTEMPTS)
+            break;
+        (void)nanosleep(&moment, NULL);
+        if (catalogue_ids(router_catalogue(router), CATALOGUE_NEWEST, RESOURCE_USER, NULL, 0) > 0) {
+            rc = ERR_NONE;
+            break;
+        }
+    }
     out->made = rc == ERR_NONE;
     return rc;
 }
