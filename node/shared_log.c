@@ -339,13 +339,22 @@ void shared_log_attach(shared_log_t *self, router_t *router, shards_t *shards)
     router_attach(router, NULL, 0, NULL);
 }
 
+/* A login is checked with the definitions that were read here: before there is a user, nobody could log in. Who owns them
+ * makes the first one. */
+static bool knows_users(const shared_log_t *self)
+{
+    return shared_log_owns(self, self->partitions) ||
+           catalogue_ids(router_catalogue(self->router), CATALOGUE_NEWEST, RESOURCE_USER, NULL, 0) >
+               0;
+}
+
 errcode_t shared_log_wait_joined(shared_log_t *self, err_t *err)
 {
     const clock_source_t *clock = clock_system();
     int64_t tell_us = clock_boot_us(clock) + JOIN_TELL_US;
 
     while (!governor_joined(self->governor) ||
-           router_owner_name(self->router, self->partitions)[0] == '\0') {
+           router_owner_name(self->router, self->partitions)[0] == '\0' || !knows_users(self)) {
         const struct timespec moment = {.tv_nsec = POLL_NS};
 
         if (self->setup.stop_wanted(self->setup.state))
