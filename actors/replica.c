@@ -4,67 +4,25 @@
  * partition's. Two things are kept apart: `state` (what this copy is) and `checking` (whether the record that it applied
  * last must be read again before anything else is taken: at the start, before a claim, after reading broke off).
  */
-#include "actors/replica.h"
+#include "actors/replica_state.h"
 
 #include "protocol/log.h"
 #include "protocol/metrics.h"
 #include "protocol/mutant.h"
 #include "storage/image.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 #define LATE_US  INT64_C(10000000) /* in the log without an answer: doubt */
 #define STUCK_US INT64_C(3000000)
 #define POSITION_US \
-    INT64_C(1000000)         /* positions over records without effects are stored this often */
-#define PENDING_MAX     4096 /* answers that wait */
-#define PENDING_BYTES   (8u * 1024 * 1024)
-#define FOLLOW_AGAIN_US INT64_C(200000)
-#define CLAIM_AGAIN_US  INT64_C(200000)
-#define LOOKS           3 /* at bytes that are no record */
-#define WIPE_ROWS       4096
+    INT64_C(1000000)        /* positions over records without effects are stored this often */
+#define PENDING_MAX    4096 /* answers that wait */
+#define PENDING_BYTES  (8u * 1024 * 1024)
+#define CLAIM_AGAIN_US INT64_C(200000)
+#define WIPE_ROWS      4096
 #define CLAIM_BEHIND_MAX \
     1000 /* records behind, by the journal's hint: a claim from far behind cannot win */
-
-struct replica {
-    partition_t *partition; /* owned */
-    journal_t *journal;     /* borrowed */
-    uint16_t number;
-    hash_t incarnation;
-    store_t *store; /* borrowed */
-    replica_state_t state;
-    bool found; /* the log, as far as it is applied, is not empty */
-
-    /* reading */
-    bool checking, follow_due;
-    int64_t follow_at_us;
-    /* Up to these offsets bytes that were no record had a second look, or were told; 0: none, else one more. */
-    uint64_t spoilt_seen, spoilt_told;
-    unsigned spoilt_looks; /* at the last of them */
-    unsigned check_looks;  /* at the record that is checked, which was no record */
-    position_t stored;     /* as in the store */
-    int64_t position_at_us;
-
-    /* claiming */
-    bool wanted; /* to be owned by this node */
-    bool clock_agrees;
-    hash_t fresh_history;
-    int64_t claim_at_us;              /* not before */
-    buffer_t claim;                   /* the claim on its way, whole; empty: none */
-    uint64_t claim_epoch;             /* of it */
-    bool claim_read, claim_delivered; /* accepted; delivered */
-    bool deposed;                     /* another's claim was accepted since the last settle */
-    buffer_t release;                 /* the RELEASE on its way */
-
-    /* the flying round */
-    int64_t flight_at_us;  /* when it, the claim or the release was appended; boot clock */
-    uint64_t append_floor; /* what was appended last lies at this offset or above */
-    uint64_t delivered_epoch, delivered_seq; /* highest of this owner's records */
-    bool in_doubt;                           /* stepped down: waits for the next accepted claim */
-
-    uint64_t claims, doubts; /* figures */
-};
 
 /* ---- states ---- */
 
@@ -88,7 +46,7 @@ static const unsigned allowed[] = {
         TO(REPLICA_STANDBY) | TO(REPLICA_CHECKING) | TO(REPLICA_CLOSED) | TO(REPLICA_HALTED),
     [REPLICA_HALTED] = TO(REPLICA_CLOSED)};
 
-static void become(replica_t *self, replica_state_t state)
+void replica_become(replica_t *self, replica_state_t state)
 {
     if (state == self->state)
         return;
@@ -100,40 +58,19 @@ static void become(replica_t *self, replica_state_t state)
     self->state = state;
 }
 
-static bool deciding(const replica_t *self)
+bool replica_deciding(const replica_t *self)
 {
     return self->state == REPLICA_OWNER || self->state == REPLICA_DRAINING;
 }
 
-/* The partition's own halt shows here, too. Nobody can tell what became of what is in the log. */
-static void halted(replica_t *self)
+void replica_halted(replica_t *self)
 {
     partition_step_down(self->partition);
     partition_resolve(self->partition, false, false);
     buffer_reset(&self->claim);
     buffer_reset(&self->release);
     self->in_doubt = false;
-    become(self, REPLICA_HALTED);
-}
-
-/* ---- following ---- */
-
-static void follow(replica_t *self, int64_t boot_us)
-{
-    err_t err = {0};
-    uint64_t from = self->found ? replica_position(self)->offset : 0;
-
-    self->checking = self->found;
-    if (self->checking && MUTANT(NO_REREAD)) {
-        self->checking = false;
-        from++;
-    }
-    self->follow_due = journal_follow(self->journal, self->number, from, &err) != ERR_NONE;
-    self->follow_at_us = boot_us + FOLLOW_AGAIN_US;
-    /* A claim or a round in the log stays what it is: only what was read is in question. */
-    if (self->state == REPLICA_CLOSED || self->state == REPLICA_STANDBY ||
-        self->state == REPLICA_CHECKING)
-        become(self, self->checking ? REPLICA_CHECKING : REPLICA_STANDBY);
+    replica_become(self, REPLICA_HALTED);
 }
 
 errcode_t replica_open(replica_t *self, err_t *err)
@@ -150,8 +87,9 @@ errcode_t replica_open(replica_t *self, err_t *err)
         rc = journal_stored_position(self->store, self->number, &self->stored, &self->found, err);
     if (rc == ERR_NONE)
         rc = partition_load(self->partition, &self->stored, self->found, err);
+    self->alive_us = 0;
     if (rc == ERR_NONE)
-        follow(self, 0);
+        replica_follow(self, 0);
     return rc;
 }
 
@@ -179,15 +117,14 @@ void replica_close(replica_t *self, int64_t boot_us)
     buffer_reset(&self->claim);
     buffer_reset(&self->release);
     self->in_doubt = self->wanted = self->checking = self->follow_due = false;
-    become(self, REPLICA_CLOSED);
+    replica_become(self, REPLICA_CLOSED);
 }
 
 /* ---- doubt and deposition ---- */
 
-/* The own writes may not have happened: nothing more is decided until an own or another's claim was read. */
-static void doubt(replica_t *self, const char *why, int64_t boot_us)
+void replica_doubt(replica_t *self, const char *why, int64_t boot_us)
 {
-    if (self->state != REPLICA_CLAIMING && !deciding(self))
+    if (self->state != REPLICA_CLAIMING && !replica_deciding(self))
         return;
     log_warn("partition %u steps down: %s", self->number, why);
     metric_add(METRIC_STEPS_DOWN, 1);
@@ -197,18 +134,17 @@ static void doubt(replica_t *self, const char *why, int64_t boot_us)
     self->in_doubt = partition_flight(self->partition).flying;
     buffer_reset(&self->claim);
     buffer_reset(&self->release);
-    become(self, REPLICA_STANDBY);
+    replica_become(self, REPLICA_STANDBY);
     self->claim_at_us = boot_us + CLAIM_AGAIN_US;
 }
 
-/* Another claim than the one that is waited for was accepted; `own`: an older one of this process, come late. */
-static void other_claimed(replica_t *self, bool own)
+void replica_other_claimed(replica_t *self, bool own)
 {
-    if (self->state == REPLICA_CLAIMING || deciding(self)) {
+    if (self->state == REPLICA_CLAIMING || replica_deciding(self)) {
         log_info("partition %u was claimed by %s", self->number,
                  own ? "an earlier claim of this process" : "another process");
         partition_step_down(self->partition);
-        become(self, REPLICA_STANDBY);
+        replica_become(self, REPLICA_STANDBY);
     }
     buffer_reset(&self->claim);
     buffer_reset(&self->release);
@@ -234,7 +170,7 @@ void replica_release(replica_t *self)
 {
     self->wanted = false;
     if (self->state == REPLICA_OWNER)
-        become(self, REPLICA_DRAINING);
+        replica_become(self, REPLICA_DRAINING);
 }
 
 void replica_set_clock_agrees(replica_t *self, bool agrees)
@@ -250,13 +186,13 @@ static void begin_claim(replica_t *self, int64_t boot_us)
         journal_behind(self->journal, self->number) > CLAIM_BEHIND_MAX)
         return;
     self->claim_read = self->claim_delivered = false;
-    become(self, REPLICA_CLAIMING);
+    replica_become(self, REPLICA_CLAIMING);
     if (self->found && !MUTANT(NO_REREAD)) {
         err_t err = {0};
         self->checking = true;
         self->follow_due = journal_follow(self->journal, self->number,
                                           replica_position(self)->offset, &err) != ERR_NONE;
-        self->follow_at_us = boot_us + FOLLOW_AGAIN_US;
+        self->follow_at_us = boot_us + REPLICA_FOLLOW_AGAIN_US;
     }
 }
 
@@ -268,7 +204,7 @@ static void write_claim(replica_t *self, int64_t wall_us, int64_t boot_us)
         self->claim.size > 0)
         return;
     if (!self->clock_agrees) {
-        doubt(self, "this node's clock and the log's differ", boot_us);
+        replica_doubt(self, "this node's clock and the log's differ", boot_us);
         return;
     }
     partition_seal_claim(self->partition, &self->fresh_history, wall_us, &self->claim);
@@ -279,167 +215,7 @@ static void write_claim(replica_t *self, int64_t wall_us, int64_t boot_us)
     if (journal_append(self->journal, self->number, self->claim.bytes,
                        self->claim.bytes + RECORD_HEADER_BYTES,
                        self->claim.size - RECORD_HEADER_BYTES, &err) != ERR_NONE)
-        doubt(self, err.text, boot_us);
-}
-
-/* ---- records ---- */
-
-static bool same_record(const position_t *position, const journal_record_t *record)
-{
-    record_header_t header;
-    const uint8_t *body;
-    record_reason_t reason;
-
-    return record->offset == position->offset &&
-           record_decode(record->bytes, record->n, &header, &body, &reason) == VERDICT_ACCEPT &&
-           header.epoch == position->epoch && header.crc == position->crc &&
-           hash_equal(&header.history, &position->history) &&
-           /* A claim carries the seq that its writer had read, which the log may have gone beyond. */
-           (header.kind == RECORD_CLAIM || header.seq == position->seq);
-}
-
-static void halt_cut(replica_t *self)
-{
-    partition_halt(self->partition,
-                   "the log does not hold the record at offset %llu that was applied here: it was "
-                   "cut behind this node's back",
-                   (unsigned long long)replica_position(self)->offset);
-    halted(self);
-}
-
-static void read_again(replica_t *self, int64_t boot_us)
-{
-    self->follow_due = true;
-    self->checking = self->found;
-    self->follow_at_us = boot_us;
-}
-
-static bool is_no_record(const journal_record_t *record, record_reason_t *reason)
-{
-    record_header_t header;
-    const uint8_t *body;
-
-    return record_decode(record->bytes, record->n, &header, &body, reason) == VERDICT_IGNORE;
-}
-
-/* Bytes that are no record may have been spoilt on their way here: they are fetched again. Bad each time, they are
- * bad for everybody, or `seen` will stop this reader. */
-static bool look_again(replica_t *self, const journal_record_t *record, int64_t boot_us)
-{
-    record_reason_t reason;
-
-    if (!is_no_record(record, &reason))
-        return false;
-    bool last = record->offset + 1 == self->spoilt_seen;
-    if (record->offset < self->spoilt_seen && !(last && self->spoilt_looks < LOOKS)) {
-        if (record->offset >= self->spoilt_told)
-            log_error("partition %u: what the log holds at offset %llu is no record (%s): ignored",
-                      self->number, (unsigned long long)record->offset, record_reason_name(reason));
-        self->spoilt_told = record->offset + 1;
-        return false;
-    }
-    self->spoilt_looks = last ? self->spoilt_looks + 1 : 1;
-    self->spoilt_seen = record->offset + 1;
-    read_again(self, boot_us);
-    return true;
-}
-
-/* The first record after journal_follow: must be the one that was applied last. */
-static void end_check(replica_t *self, const journal_record_t *record, int64_t boot_us)
-{
-    record_reason_t reason;
-
-    self->checking = false;
-    if (!same_record(replica_position(self), record)) {
-        if (record->offset == replica_position(self)->offset && is_no_record(record, &reason) &&
-            ++self->check_looks < LOOKS) {
-            read_again(self, boot_us);
-            return;
-        }
-        halt_cut(self);
-        return;
-    }
-    self->check_looks = 0;
-    if (self->state == REPLICA_CHECKING)
-        become(self, REPLICA_STANDBY);
-}
-
-static bool is_own(const buffer_t *sent, const journal_record_t *record)
-{
-    return sent->size > 0 && sent->size == record->n &&
-           memcmp(sent->bytes, record->bytes, record->n) == 0;
-}
-
-static void on_claim(replica_t *self, const journal_record_t *record)
-{
-    if (is_own(&self->claim, record) && self->state == REPLICA_CLAIMING)
-        self->claim_read = true;
-    else
-        other_claimed(self, hash_equal(&replica_position(self)->owner, &self->incarnation));
-}
-
-/* An own record came back and does not count. */
-static void own_ignored(replica_t *self, const journal_record_t *record, int64_t boot_us)
-{
-    record_header_t header;
-    const uint8_t *body;
-    record_reason_t reason;
-    flight_t flight = partition_flight(self->partition);
-
-    if (is_own(&self->claim, record)) {
-        if (!self->claim_read)
-            doubt(self, "its claim came too late", boot_us);
-        return;
-    }
-    if (record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_ACCEPT ||
-        !hash_equal(&header.incarnation, &self->incarnation) || !flight.flying || self->in_doubt ||
-        header.kind != RECORD_DECISIONS || header.epoch != flight.epoch ||
-        header.epoch != replica_position(self)->epoch ||
-        header.seq <= replica_position(self)->seq) /* a copy of one that counts */
-        return;
-    doubt(self, "the log did not accept its record", boot_us);
-}
-
-void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t *effects,
-                       int64_t boot_us)
-{
-    if (self->state == REPLICA_HALTED || self->state == REPLICA_CLOSED || self->follow_due)
-        return;
-    if (record->bytes == NULL) {
-        if (record->lost && self->found) {
-            log_error("partition %u: %s", self->number, record->why);
-            halt_cut(self);
-            return;
-        }
-        read_again(self, boot_us);
-        return;
-    }
-    if (self->checking) {
-        end_check(self, record, boot_us);
-        return;
-    }
-    uint64_t epoch_before = replica_position(self)->epoch;
-    size_t effects_before = effects->size;
-    switch (partition_on_record(self->partition, record, effects)) {
-    case VERDICT_HALT:
-        effects->size = effects_before;
-        halted(self);
-        return;
-    case VERDICT_IGNORE:
-        if (!look_again(self, record, boot_us))
-            own_ignored(self, record, boot_us);
-        return;
-    case VERDICT_ACCEPT: break;
-    }
-    self->found = true;
-    if (replica_position(self)->epoch != epoch_before)
-        on_claim(self, record);
-    else if (is_own(&self->release, record))
-        buffer_reset(&self->release); /* its own RELEASE: settle ends the draining */
-    if (effects->size > effects_before) {
-        journal_put_position(self->number, replica_position(self), effects);
-        self->stored = *replica_position(self);
-    }
+        replica_doubt(self, err.text, boot_us);
 }
 
 /* What was read when a record was appended stands before it in one log. */
@@ -453,7 +229,7 @@ void replica_on_report(replica_t *self, const journal_report_t *report, int64_t 
 {
     flight_t flight = partition_flight(self->partition);
 
-    if (report->delivered && report->offset < self->append_floor && deciding(self) &&
+    if (report->delivered && report->offset < self->append_floor && replica_deciding(self) &&
         flight.flying && report->epoch == flight.epoch && report->seq <= flight.last_seq &&
         flight.last_seq - report->seq < flight.records) {
         partition_halt(
@@ -461,7 +237,7 @@ void replica_on_report(replica_t *self, const journal_report_t *report, int64_t 
             "its record was put at offset %llu, before what was read here up to %llu: the "
             "log was cut behind this node's back",
             (unsigned long long)report->offset, (unsigned long long)self->append_floor - 1);
-        halted(self);
+        replica_halted(self);
         return;
     }
 
@@ -470,9 +246,9 @@ void replica_on_report(replica_t *self, const journal_report_t *report, int64_t 
         if (report->delivered)
             self->claim_delivered = true;
         else if (!self->claim_read)
-            doubt(self, "the log did not confirm its claim", boot_us);
+            replica_doubt(self, "the log did not confirm its claim", boot_us);
         else /* it counts, but who knows on how many brokers: the next one covers it */
-            doubt(self, "the log did not confirm its claim, which was read", boot_us);
+            replica_doubt(self, "the log did not confirm its claim, which was read", boot_us);
         return;
     }
     if (report->delivered) {
@@ -487,8 +263,8 @@ void replica_on_report(replica_t *self, const journal_report_t *report, int64_t 
             partition_answer(self->partition);
         return;
     }
-    if (deciding(self) && report->epoch == replica_position(self)->epoch)
-        doubt(self, "the log did not confirm its record", boot_us);
+    if (replica_deciding(self) && report->epoch == replica_position(self)->epoch)
+        replica_doubt(self, "the log did not confirm its record", boot_us);
 }
 
 /* ---- after the effects are stored ---- */
@@ -511,12 +287,12 @@ static void win(replica_t *self)
     if (partition_own(self->partition, &err) != ERR_NONE) {
         log_error("partition %u: %s", self->number, err.text);
         partition_halt(self->partition, "%s", err.text);
-        halted(self);
+        replica_halted(self);
         return;
     }
     self->delivered_epoch = self->claim_epoch;
     self->delivered_seq = replica_position(self)->seq;
-    become(self, REPLICA_OWNER);
+    replica_become(self, REPLICA_OWNER);
     log_info("partition %u is owned here, epoch %llu", self->number,
              (unsigned long long)self->claim_epoch);
 }
@@ -534,7 +310,7 @@ void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
     if (self->state == REPLICA_CLAIMING && self->claim.size > 0 && self->claim_read &&
         self->claim_delivered)
         win(self);
-    if (!deciding(self))
+    if (!replica_deciding(self))
         return;
     flight = partition_flight(self->partition);
     if (flight.flying && flight.accepted == flight.records && flight_delivered(self, &flight)) {
@@ -543,7 +319,7 @@ void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
     }
     if (self->state == REPLICA_DRAINING && replica_owned_by_nobody(self)) {
         partition_step_down(self->partition);
-        become(self, REPLICA_STANDBY);
+        replica_become(self, REPLICA_STANDBY);
         log_info("partition %u is released", self->number);
     }
 }
@@ -576,7 +352,7 @@ static void write_round(replica_t *self, int64_t wall_us, int64_t boot_us)
     metric_add(METRIC_ROUNDS, 1);
     note_append(self, boot_us);
     if (!good)
-        doubt(self, err.text, boot_us);
+        replica_doubt(self, err.text, boot_us);
 }
 
 static void write_release(replica_t *self, int64_t wall_us, int64_t boot_us)
@@ -590,7 +366,7 @@ static void write_release(replica_t *self, int64_t wall_us, int64_t boot_us)
     self->flight_at_us = boot_us;
     if (journal_append(self->journal, self->number, self->release.bytes,
                        self->release.bytes + RECORD_HEADER_BYTES, 0, &err) != ERR_NONE)
-        doubt(self, err.text, boot_us);
+        replica_doubt(self, err.text, boot_us);
 }
 
 void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us)
@@ -598,10 +374,10 @@ void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us)
     if (self->state == REPLICA_HALTED || self->state == REPLICA_CLOSED)
         return;
     if (self->follow_due && boot_us >= self->follow_at_us)
-        follow(self, boot_us);
+        replica_follow(self, boot_us);
     begin_claim(self, boot_us);
     write_claim(self, wall_us, boot_us);
-    if (deciding(self) && !partition_flight(self->partition).flying)
+    if (replica_deciding(self) && !partition_flight(self->partition).flying)
         write_round(self, wall_us, boot_us);
     if (self->state == REPLICA_DRAINING)
         write_release(self, wall_us, boot_us);
@@ -612,11 +388,12 @@ void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us)
     bool in_log =
         self->claim.size > 0 || self->release.size > 0 || partition_flight(self->partition).flying;
 
+    (void)replica_stood_still(self, boot_us);
     partition_give_up_late(self->partition, wall_us);
-    if (deciding(self))
+    if (replica_deciding(self))
         partition_on_tick(self->partition, wall_us);
     if (in_log && boot_us - self->flight_at_us > LATE_US)
-        doubt(self, "the log did not answer for 10 s", boot_us);
+        replica_doubt(self, "the log did not answer for 10 s", boot_us);
 }
 
 bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us)
@@ -760,6 +537,6 @@ void replica_metrics(const replica_t *self, buffer_t *out)
                   self->number, state_names[self->state], self->number,
                   (unsigned long long)replica_position(self)->epoch, self->number,
                   (unsigned long long)self->claims, self->number, (unsigned long long)self->doubts);
-    if (deciding(self))
+    if (replica_deciding(self))
         partition_metrics(self->partition, out);
 }

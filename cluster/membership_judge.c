@@ -151,6 +151,20 @@ void membership_look(membership_t *self)
     }
 }
 
+/* By the log a member owns it, and it is alive: does it say so, too? A record of its log that it read and that was lost
+ * since can make it think otherwise. */
+static void note_listing(membership_t *self, uint16_t partition)
+{
+    track_t *track = &self->tracks[partition];
+    const peer_said_t *said =
+        track->holding.kind == HOLDING_MEMBER ? membership_said(self, track->holding.member) : NULL;
+
+    if (said == NULL || channel_bit(said->beat.owned, partition))
+        track->unlisted_since = 0;
+    else if (track->unlisted_since == 0)
+        track->unlisted_since = self->count;
+}
+
 static void look_at(membership_t *self, uint16_t partition, size_t *moves)
 {
     track_t *track = &self->tracks[partition];
@@ -162,8 +176,10 @@ static void look_at(membership_t *self, uint16_t partition, size_t *moves)
         holding.epoch != track->holding.epoch) {
         track->holding = holding;
         track->since = self->count;
+        track->unlisted_since = 0;
         track->releasing = track->claimed = false;
     }
+    note_listing(self, partition);
     /* A release that leads to nothing: whatever took its place in the replica, say it again, or claim again. */
     if (track->releasing &&
         (!(figures.owned || mine) || self->count - track->releasing_at >= MEMBERSHIP_SILENCE))
@@ -217,6 +233,9 @@ static bool claim_is_due(const membership_t *self, uint16_t partition,
     if (holder == self->me)
         return !track->releasing;
     if (membership_silence(self, holder) >= patience(self, partition, figures))
+        return true;
+    if (track->unlisted_since > 0 &&
+        self->count - track->unlisted_since >= patience(self, partition, figures))
         return true;
     said = membership_said(self, holder);
     return said != NULL && !figures->stuck && said->stuck_since[partition] != UINT64_MAX &&

@@ -51,6 +51,8 @@ typedef struct {
     uint64_t holder_epoch;
     holding_t holding; /* as last looked at, and since which count */
     uint64_t since;
+    uint64_t
+        unlisted_since; /* count at which its holder was alive and did not say that it owns it; 0: it does */
     bool claimed; /* a claim was wished for this holding, at that count */
     uint64_t claimed_at;
     bool releasing;
