@@ -186,6 +186,7 @@ static void begin_claim(replica_t *self, int64_t boot_us)
         journal_behind(self->journal, self->number) > CLAIM_BEHIND_MAX)
         return;
     self->claim_read = self->claim_delivered = false;
+    self->flight_at_us = boot_us;
     replica_become(self, REPLICA_CLAIMING);
     if (self->found && !MUTANT(NO_REREAD)) {
         err_t err = {0};
@@ -383,16 +384,20 @@ void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us)
         write_release(self, wall_us, boot_us);
 }
 
+/* For something of its own in the log. */
+static bool is_waiting(const replica_t *self)
+{
+    return self->claim.size > 0 || self->release.size > 0 ||
+           partition_flight(self->partition).flying;
+}
+
 void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us)
 {
-    bool in_log =
-        self->claim.size > 0 || self->release.size > 0 || partition_flight(self->partition).flying;
-
     (void)replica_stood_still(self, boot_us);
     partition_give_up_late(self->partition, wall_us);
     if (replica_deciding(self))
         partition_on_tick(self->partition, wall_us);
-    if (in_log && boot_us - self->flight_at_us > LATE_US)
+    if (is_waiting(self) && boot_us - self->flight_at_us > LATE_US)
         replica_doubt(self, "the log did not answer for 10 s", boot_us);
 }
 
@@ -505,16 +510,15 @@ bool replica_owned_by_nobody(const replica_t *self)
 
 bool replica_stuck(const replica_t *self, int64_t boot_us)
 {
-    bool in_log =
-        self->claim.size > 0 || self->release.size > 0 || partition_flight(self->partition).flying;
-
-    return self->state == REPLICA_HALTED || (in_log && boot_us - self->flight_at_us > STUCK_US);
+    return self->state == REPLICA_HALTED ||
+           ((is_waiting(self) || self->state == REPLICA_CLAIMING) &&
+            boot_us - self->flight_at_us > STUCK_US);
 }
 
 bool replica_idle(const replica_t *self)
 {
-    return !partition_flight(self->partition).flying && !partition_has_round(self->partition) &&
-           self->claim.size == 0 && self->release.size == 0 && partition_idle(self->partition);
+    return !is_waiting(self) && !partition_has_round(self->partition) &&
+           partition_idle(self->partition);
 }
 
 const char *replica_trouble(const replica_t *self)
