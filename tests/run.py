@@ -191,7 +191,7 @@ def step_assume(outcome):
 
 def step_sim(outcome):
     if programs("tests/sim"):
-        each(outcome, ["sim"], lambda name: ["build/sim", "--kept-log"], 600)
+        each(outcome, ["sim"], lambda name: ["build/sim"], 600)
 
 
 def step_threads(outcome):

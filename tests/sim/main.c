@@ -34,8 +34,7 @@ typedef struct {
     uint64_t seed, first, count;
     unsigned jobs;
     const char *mutant;
-    int profile;   /* only lives of this one; -1: all */
-    bool kept_log; /* only lives whose log keeps what it has shown */
+    int profile; /* only lives of this one; -1: all */
 } options_t;
 
 /* What a process tells. */
@@ -105,9 +104,6 @@ static void tell(int out, const news_t *news)
 static _Noreturn void work(const options_t *options, uint64_t seed, uint64_t step, int out)
 {
     for (; seed < options->first + options->count; seed += step) {
-        if (options->kept_log && (shared_profile(seed) == PROFILE_CUT_READ ||
-                                  shared_profile(seed) == PROFILE_CUT_CONFIRMED))
-            continue;
         if (options->profile >= 0 && (int)shared_profile(seed) != options->profile)
             continue;
         news_t news = {.kind = NEWS_BEGINS, .seed = seed};
@@ -246,12 +242,10 @@ static bool number(const char *text, uint64_t *out)
 
 static int usage(void)
 {
-    fprintf(stderr,
-            "usage: sim [--embedded | --shared] [--seeds N] [--first SEED] [--jobs N]\n"
-            "           [--profile NAME]   (only shared lives of that kind)\n"
-            "           [--kept-log]       (none whose log loses what it has shown or confirmed)\n"
-            "       sim [--embedded | --shared] --seed SEED [-v]\n"
-            "       sim --mutant NAME [--seeds N]   (a build with mutants)\n");
+    fprintf(stderr, "usage: sim [--embedded | --shared] [--seeds N] [--first SEED] [--jobs N]\n"
+                    "           [--profile NAME]   (only shared lives of that kind)\n"
+                    "       sim [--embedded | --shared] --seed SEED [-v]\n"
+                    "       sim --mutant NAME [--seeds N]   (a build with mutants)\n");
     return 2;
 }
 
@@ -265,8 +259,6 @@ static bool parse(options_t *options, int argc, char **argv)
             options->embedded = true;
         } else if (strcmp(argv[i], "-v") == 0) {
             options->verbose = true;
-        } else if (strcmp(argv[i], "--kept-log") == 0) {
-            options->kept_log = true;
         } else if (i + 1 == argc) {
             return false;
         } else if (strcmp(argv[i], "--mutant") == 0) {
