@@ -57,24 +57,8 @@ for i in 1 2 3; do
 done
 
 # Nothing to see before all three answer that they serve.
-tries=0
-for i in 0 1 2; do
-    until [ "$(curl -s -o /dev/null -w '%{http_code}' "http://127.0.0.1:$((http + i))/readyz" || true)" = 200 ]; do
-        tries=$((tries + 1))
-        for pid in $pids; do
-            if ! kill -0 "$pid" 2>/dev/null; then
-                echo "A node has ended; its log says why:" >&2
-                tail -n 3 "$root"/node*.log >&2
-                exit 1
-            fi
-        done
-        if [ "$tries" -gt 600 ]; then
-            echo "The nodes are not ready after 120 s; see $root/node*.log" >&2
-            exit 1
-        fi
-        sleep 0.2
-    done
-done
+. tools/wait_ready.sh
+wait_ready "$http" 3 120 "$root"
 
 api=api/loyalty/v1
 cat <<TEXT

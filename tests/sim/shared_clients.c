@@ -3,9 +3,9 @@
 
 #include "protocol/log.h"
 #include "tests/sim/ask.h"
+#include "tests/sim/blame.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 #define PATIENCE_LEAST_US INT64_C(300000)
@@ -20,15 +20,10 @@
 void life_fail(life_t *self, const char *format, ...)
 {
     va_list arguments;
-    char text[sizeof self->err->text];
 
-    if (self->failed)
-        return;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    blame(self->err, &self->failed, format, arguments);
     va_end(arguments);
-    err_set(self->err, ERR_CORRUPT, "%s", text);
-    self->failed = true;
 }
 
 static bool chosen(life_t *self, uint64_t odds)

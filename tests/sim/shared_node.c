@@ -1,6 +1,8 @@
 /* shared_node.c - a node's process and its driver */
 #include "tests/sim/shared_node.h"
 
+#include "node/content.h"
+
 #include "actors/message.h"
 #include "actors/rows.h"
 
@@ -100,30 +102,6 @@ static void on_view(void *state, const view_t *view)
     (void)view;
 }
 
-static errcode_t load_catalogue(node_t *self, err_t *err)
-{
-    uint8_t key[BATCH_KEY_BYTES_MAX];
-    buffer_t value;
-    errcode_t rc = ERR_NONE;
-
-    buffer_init(&value, BATCH_VALUE_BYTES_MAX);
-    for (uint64_t version = 1; rc == ERR_NONE; version++) {
-        change_t change;
-        bool found = false;
-        buffer_reset(&value);
-        rc = store_get(self->store, NULL, FAMILY_META, key, key_content(key, version), &value,
-                       &found, err);
-        if (rc != ERR_NONE || !found)
-            break;
-        rc = content_decode(&change, value.bytes, value.size, err);
-        if (rc == ERR_NONE)
-            rc = catalogue_put(self->catalogue, change.version, change.resource, change.id,
-                               change.deleted, change.json, err);
-    }
-    buffer_free(&value);
-    return rc;
-}
-
 static void make_replicas(node_t *self)
 {
     partition_config_t config = {.partitions = self->config.partitions,
@@ -173,7 +151,7 @@ errcode_t node_start(node_t *self, int64_t now_us, err_t *err)
     self->up = true;
     self->paused = self->leaving = self->left = false;
     self->next_tick_us = self->last_pass_us = now_us;
-    errcode_t rc = load_catalogue(self, err);
+    errcode_t rc = content_load(self->store, self->catalogue, err);
     if (rc != ERR_NONE)
         node_kill(self);
     return rc;

@@ -7,9 +7,9 @@
 #include "tests/sim/simulation.h"
 
 #include "tests/sim/ask.h"
+#include "tests/sim/blame.h"
 #include "tests/sim/proof.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -57,15 +57,10 @@ static void fail(life_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 static void fail(life_t *self, const char *format, ...)
 {
     va_list arguments;
-    char text[sizeof self->err->text];
 
-    if (self->failed)
-        return;
     va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
+    blame(self->err, &self->failed, format, arguments);
     va_end(arguments);
-    err_set(self->err, ERR_CORRUPT, "%s", text);
-    self->failed = true;
 }
 
 static uint64_t dice(life_t *self, uint64_t sides)

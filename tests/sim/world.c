@@ -1,6 +1,8 @@
 /* world.c - nodes, rounds and crashes of the simulated cluster */
 #include "tests/sim/world.h"
 
+#include "node/content.h"
+
 #include "actors/message.h"
 
 #include <inttypes.h>
@@ -146,30 +148,6 @@ static bool next_frame(world_t *self, uint16_t node, travelling_t *out)
 
 /* ---- nodes ---- */
 
-static errcode_t load_catalogue(node_t *node, err_t *err)
-{
-    uint8_t key[BATCH_KEY_BYTES_MAX];
-    buffer_t value;
-    errcode_t rc = ERR_NONE;
-
-    buffer_init(&value, BATCH_VALUE_BYTES_MAX);
-    for (uint64_t version = 1; rc == ERR_NONE; version++) {
-        change_t change;
-        bool found = false;
-        buffer_reset(&value);
-        rc = store_get(node->store, NULL, FAMILY_META, key, key_content(key, version), &value,
-                       &found, err);
-        if (rc != ERR_NONE || !found)
-            break;
-        rc = content_decode(&change, value.bytes, value.size, err);
-        if (rc == ERR_NONE)
-            rc = catalogue_put(node->catalogue, change.version, change.resource, change.id,
-                               change.deleted, change.json, err);
-    }
-    buffer_free(&value);
-    return rc;
-}
-
 /* Appends and reads back what the node decided: from here on the round flies. */
 static void seal_round(world_t *self, node_t *node)
 {
@@ -252,7 +230,7 @@ errcode_t world_start(world_t *self, uint16_t number, err_t *err)
     for (size_t i = 0; i < HASH_BYTES; i++)
         incarnation.bytes[i] = (uint8_t)world_random(self);
     node->up = true;
-    rc = load_catalogue(node, err);
+    rc = content_load(node->store, node->catalogue, err);
     for (uint16_t p = 0; p <= self->config.partitions && rc == ERR_NONE; p++) {
         if (world_node_of(self, p) != number)
             continue;

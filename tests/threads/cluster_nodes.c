@@ -749,20 +749,8 @@ static void a_stranger_with_other_keys_is_not_heard(void)
     EVENTUALLY(all_reach_all());
 }
 
-static void step(const char *name, void (*check)(void))
-{
-    int64_t began_us = boot_now();
-
-    check();
-    printf("ok %s (%lld ms)\n", name, (long long)((boot_now() - began_us) / 1000));
-    (void)fflush(stdout);
-}
-#define STEP(name) step(#name, name)
-
 int main(void)
 {
-    char root[] = "/tmp/fealty-keys-XXXXXX";
-    char remove_root[64];
     addresses_t list;
     err_t err;
 
@@ -784,8 +772,7 @@ int main(void)
     STEP(a_node_that_dies_before_the_settling_takes_it_up_again);
 
     /* The same with CURVE. */
-    CHECK(mkdtemp(root) != NULL);
-    (void)snprintf(keys_root, sizeof keys_root, "%s", root);
+    directory_begin(keys_root, sizeof keys_root);
     CHECK(addresses_parse(&list, addresses[0], peers, NULL) == ERR_NONE);
     CHECK(keys_generate(keys_root, &list, &err) == ERR_NONE);
     with_keys = true;
@@ -794,7 +781,6 @@ int main(void)
     STEP(answers_are_not_mixed_up_under_load);
     STEP(a_stranger_with_other_keys_is_not_heard);
     cluster_end();
-    (void)snprintf(remove_root, sizeof remove_root, "rm -rf %s", root);
-    CHECK(system(remove_root) == 0);
+    directory_end(keys_root);
     return 0;
 }

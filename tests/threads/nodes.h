@@ -1,4 +1,4 @@
-/* nodes.h - what programs with several nodes in one process need: checks, patience, ports
+/* nodes.h - what programs with several nodes in one process need: checks, patience, steps, ports, a directory
  *
  * Contract   A check that fails ends the program with its line. EVENTUALLY polls a condition until its patience is over.
  * Threads    Any.
@@ -15,6 +15,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -74,6 +75,33 @@ static inline int free_port(void)
         if (is_free)
             return number;
     }
+}
+
+static inline void step(const char *name, void (*check)(void))
+{
+    int64_t began_us = boot_now();
+
+    check();
+    printf("ok %s (%lld ms)\n", name, (long long)((boot_now() - began_us) / 1000));
+    (void)fflush(stdout);
+}
+#define STEP(name) step(#name, name)
+
+/* A new directory where temporary ones belong, and its end. */
+static inline void directory_begin(char *path, size_t size)
+{
+    const char *base = getenv("TMPDIR");
+    int n = snprintf(path, size, "%s/fealty-XXXXXX", base != NULL ? base : P_tmpdir);
+
+    CHECK(n > 0 && (size_t)n < size && mkdtemp(path) != NULL);
+}
+
+static inline void directory_end(const char *path)
+{
+    char command[512];
+
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", path);
+    CHECK(system(command) == 0);
 }
 
 #endif

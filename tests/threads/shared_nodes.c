@@ -895,20 +895,9 @@ static void a_member_whose_key_is_missing_is_dialled_when_it_is_there(void)
         node_end(i);
 }
 
-static void step(const char *name, void (*check)(void))
-{
-    int64_t began_us = boot_now();
-
-    check();
-    printf("ok %s (%lld ms)\n", name, (long long)((boot_now() - began_us) / 1000));
-    (void)fflush(stdout);
-}
-#define STEP(name) step(#name, name)
-
 int main(void)
 {
-    char root[] = "/tmp/fealty-keys-XXXXXX";
-    char remove_root[64], all[4 * sizeof addresses[0]];
+    char all[4 * sizeof addresses[0]];
     addresses_t list;
     err_t err;
 
@@ -934,15 +923,13 @@ int main(void)
     for (int i = 0; i < FIRST; i++)
         node_end(i);
 
-    CHECK(mkdtemp(root) != NULL);
-    (void)snprintf(keys_root, sizeof keys_root, "%s", root);
+    directory_begin(keys_root, sizeof keys_root);
     (void)snprintf(all, sizeof all, "%s,%s,%s,%s", addresses[0], addresses[1], addresses[2],
                    addresses[3]);
     CHECK(addresses_parse(&list, addresses[0], all, NULL) == ERR_NONE);
     CHECK(keys_generate(keys_root, &list, &err) == ERR_NONE);
     with_keys = true;
     STEP(a_member_whose_key_is_missing_is_dialled_when_it_is_there);
-    (void)snprintf(remove_root, sizeof remove_root, "rm -rf %s", root);
-    CHECK(system(remove_root) == 0);
+    directory_end(keys_root);
     return 0;
 }
