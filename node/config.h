@@ -34,7 +34,7 @@
            "Most commands waiting for a partition thread; above it requests are answered 429.")                        \
     PART("Several nodes")                                                                                              \
     TEXT(cluster_listen, "",                                                                                           \
-         "Address and port for the other nodes, such as 10.0.0.1:7400; the node's name. Empty: this node is alone.")   \
+         "Address and port for the other nodes, such as 10.0.0.1:7400; the node's name. Empty: alone, not on Kafka.")  \
     TEXT(cluster_peers, "",                                                                                            \
          "All nodes' addresses, this one's too, separated by commas. They say where to dial, never who owns what.")    \
     TEXT(cluster_keys, "",                                                                                             \

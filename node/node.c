@@ -178,6 +178,10 @@ static errcode_t open_shared_log(node_t *self, bool (*stop_wanted)(void *), void
                                       .stop_wanted = stop_wanted,
                                       .state = state};
 
+    if (self->config.cluster_listen[0] == '\0')
+        return err_set(err, ERR_INVALID,
+                       "--journal kafka needs --cluster-listen HOST:PORT, where the other nodes "
+                       "reach this one: it is its name in the cluster, also while it is alone");
     if (self->config.cluster_peers[0] != '\0')
         return err_set(err, ERR_INVALID,
                        "--cluster-peers is for the embedded journal: on Kafka the members are in "

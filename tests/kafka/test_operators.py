@@ -125,7 +125,7 @@ class Operators(unittest.TestCase):
         self.assertEqual(tool("cluster", "--data", other, "status")[0], 2)
         node.end()
         code, _, text = tool("node", "--data", other, "--listen", "127.0.0.1:0", "--journal", "kafka", "--kafka-bootstrap",
-                             self.kafka.bootstrap, "--single-broker")
+                             self.kafka.bootstrap, "--single-broker", "--cluster-listen", self.cluster.addresses[0])
         self.assertEqual(code, 2)
         self.assertIn("fealty migrate", text)
 

@@ -226,8 +226,11 @@ class Filling(unittest.TestCase):
 
     def test_3_a_copy_is_made_anew_from_a_peer_on_an_operators_word(self):
         self.all_whole()
-        shown = {one["partition"]: one["state"] for one in self.partitions(1)}
-        number = min(number for number, state in shown.items() if state == "standby" and number < PARTITIONS)
+        # After a source was killed this node may own all that it keeps, until the others take theirs back.
+        followed = wait_until(lambda: [one["partition"] for one in self.partitions(1)
+                                       if one["state"] == "standby" and one["partition"] < PARTITIONS],
+                              60, "a copy that another node owns")
+        number = min(followed)
         before = self.filled(1)
         self.assertNotIn(number, before)
         code, text = harness.tool("partition", "--data", self.nodes[1].data, "rebuild", str(number))
