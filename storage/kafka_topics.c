@@ -211,14 +211,18 @@ static errcode_t create(look_t *self, rd_kafka_NewTopic_t **topics, size_t count
             log_info("kafka: topic %s was made", rd_kafka_topic_result_name(results[i]));
             continue;
         }
-        rc = err_set(err, ERR_STATE, "Kafka did not make topic %.60s: %s%s",
-                     rd_kafka_topic_result_name(results[i]),
-                     rd_kafka_topic_result_error_string(results[i]) != NULL
-                         ? rd_kafka_topic_result_error_string(results[i])
-                         : rd_kafka_err2str(code),
-                     code == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR
-                         ? " To try things out on one broker: --single-broker"
-                         : "");
+        if (code == RD_KAFKA_RESP_ERR_INVALID_REPLICATION_FACTOR)
+            rc = err_set(err, ERR_STATE,
+                         "topic %.60s needs %d copies and Kafka has fewer brokers: start more, or, "
+                         "to try things out, give --single-broker",
+                         rd_kafka_topic_result_name(results[i]),
+                         kafka_contract_replicas(self->config));
+        else
+            rc = err_set(err, ERR_STATE, "Kafka did not make topic %.60s: %s",
+                         rd_kafka_topic_result_name(results[i]),
+                         rd_kafka_topic_result_error_string(results[i]) != NULL
+                             ? rd_kafka_topic_result_error_string(results[i])
+                             : rd_kafka_err2str(code));
     }
     rd_kafka_event_destroy(event);
     return rc;
