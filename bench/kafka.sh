@@ -4,7 +4,7 @@
 # that one earn takes against a bare produce-and-fetch of a record of that size.
 
 kafka_bed=""
-kafka_record_bytes=512 # one earn's command and rows in a record
+kafka_record_bytes=680 # one earn in a record of many: command, rows and their share of the header, before compression
 
 stop_kafka() {
     [ -n "$kafka_bed" ] || return 0
