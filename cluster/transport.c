@@ -69,6 +69,7 @@ errcode_t transport_open(transport_t **self_p, const transport_config_t *config,
         if (transport_is_shared(self))
             self->lanes[i].not_sent = ERR_NOT_OWNER;
         memcpy(self->names[i], members_address(config->members, i), ADDRESS_BYTES);
+        self->dial_us[i] = clock_boot_us(config->clock) + DIAL_ANEW_US;
     }
     if (rc == ERR_NONE)
         rc = questions_open(&self->questions,

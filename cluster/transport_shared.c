@@ -72,15 +72,22 @@ void transport_dial(transport_t *self, int64_t now_us)
 {
     members_t *members = self->config.members;
 
-    for (size_t i = 0; transport_is_shared(self) && i < self->lane_count; i++) {
+    for (size_t i = 0; i < self->lane_count; i++) {
         err_t err = {.code = ERR_NONE};
 
-        if (self->dialled[i] || !members_is_peer(members, i) || now_us < self->dial_us[i])
+        if (!members_is_peer(members, i))
             continue;
-        self->dialled[i] = wire_dial(self->wire, i, members_address(members, i), &err) == ERR_NONE;
-        /* A key may be put there later. */
-        self->dial_us[i] = now_us + DIAL_AGAIN_US;
-        members_set_dialling(members, i, self->dialled[i] ? "" : err.text);
+        if (members_is_up(members, i) || wire_can_send(self->wire, i))
+            self->dial_us[i] = now_us + DIAL_ANEW_US;
+        if (now_us < self->dial_us[i])
+            continue;
+        /* ZeroMQ does not try again where a key was once refused; and a key may be put here or there later. */
+        wire_hang_up(self->wire, i);
+        if (wire_dial(self->wire, i, members_address(members, i), &err) == ERR_NONE)
+            self->dial_us[i] = now_us + DIAL_ANEW_US;
+        else
+            self->dial_us[i] = now_us + DIAL_AGAIN_US;
+        members_set_dialling(members, i, err.text);
     }
 }
 
@@ -109,7 +116,6 @@ static void follow_addresses(transport_t *self)
         lane_lose(&self->lanes[i], "left the cluster before it answered");
         wire_hang_up(self->wire, i);
         members_remove(members, i);
-        self->dialled[i] = false;
         rename_link(self, i);
     }
     for (size_t i = 0; i < heard->count; i++) {

@@ -16,6 +16,9 @@
 
 #include <pthread.h>
 
+/* A peer that could not be reached for this long is dialled anew. More than a handshake takes. */
+#define DIAL_ANEW_US INT64_C(5000000)
+
 /* What other threads said about a shared log. */
 typedef struct {
     bool cluster_changed, members_changed, owned_changed;
@@ -40,10 +43,8 @@ struct transport {
     char names[ADDRESSES_MAX][ADDRESS_BYTES]; /* by link, for other threads; "": nobody */
     atomic_bool has_said;
     /* shared log */
-    said_t heard; /* the thread's copy of said */
-    /* by link */
-    bool dialled[ADDRESSES_MAX];
-    int64_t dial_us[ADDRESSES_MAX]; /* boot clock: not before, after it failed */
+    said_t heard;                   /* the thread's copy of said */
+    int64_t dial_us[ADDRESSES_MAX]; /* by link, boot clock: when to dial it next */
     uint64_t version;               /* of members, when hooks.changed ran last */
     bool birth_changed;
     bool settled; /* as the peers were told */
@@ -61,7 +62,7 @@ static inline bool transport_is_shared(const transport_t *self)
 
 /* transport_shared.c. Takes over what others said; true when there was something. */
 bool transport_follow_said(transport_t *self);
-/* Dials who is a member and not dialled yet. */
+/* Dials who is a member and is not dialled yet, or has not been reached for a while. */
 void transport_dial(transport_t *self, int64_t now_us);
 /* Any thread. */
 void transport_name(transport_t *self, size_t link, char name[ADDRESS_BYTES]);
