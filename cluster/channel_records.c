@@ -22,17 +22,22 @@ bool channel_head_read(channel_head_t *self, const void *bytes, size_t n)
     return !in.failed && fields >= HEAD_FIELDS && self->version > 0;
 }
 
-void channel_record_begin(buffer_t *out, uint32_t fields, channel_kind_t kind,
+uint32_t channel_newest(uint64_t kind)
+{
+    return kind == CHANNEL_VIEW ? VIEW_VERSION : CHANNEL_VERSION;
+}
+
+void channel_record_begin(buffer_t *out, uint32_t fields, uint32_t version, channel_kind_t kind,
                           const hash_t *cluster)
 {
     pack_array(out, fields);
-    pack_u64(out, CHANNEL_VERSION);
+    pack_u64(out, version);
     pack_u64(out, kind);
     pack_blob(out, cluster->bytes, sizeof cluster->bytes);
 }
 
-errcode_t channel_record_open(unpack_t *in, uint32_t fields, channel_kind_t kind, hash_t *cluster,
-                              err_t *err)
+errcode_t channel_record_open(unpack_t *in, uint32_t fields, uint32_t newest, channel_kind_t kind,
+                              hash_t *cluster, err_t *err)
 {
     uint32_t count = unpack_array(in);
     uint64_t version = unpack_u64(in);
@@ -41,9 +46,9 @@ errcode_t channel_record_open(unpack_t *in, uint32_t fields, channel_kind_t kind
     (void)unpack_fixed(in, cluster->bytes, sizeof cluster->bytes);
     if (in->failed || version == 0 || found != (uint64_t)kind)
         return err_set(err, ERR_CORRUPT, "these bytes are no record of kind %d", (int)kind);
-    if (version > CHANNEL_VERSION)
-        return err_set(err, ERR_STATE, "a record has version %llu, this program reads %d",
-                       (unsigned long long)version, CHANNEL_VERSION);
+    if (version > newest)
+        return err_set(err, ERR_STATE, "a record has version %llu, this program reads %u",
+                       (unsigned long long)version, newest);
     if (count != fields)
         return err_set(err, ERR_CORRUPT, "a record of kind %d has %u fields, not %u", (int)kind,
                        count, fields);
@@ -52,7 +57,7 @@ errcode_t channel_record_open(unpack_t *in, uint32_t fields, channel_kind_t kind
 
 void founding_encode(const founding_t *self, buffer_t *out)
 {
-    channel_record_begin(out, FOUNDING_FIELDS, CHANNEL_GENESIS, &self->cluster);
+    channel_record_begin(out, FOUNDING_FIELDS, CHANNEL_VERSION, CHANNEL_GENESIS, &self->cluster);
     pack_u64(out, self->partitions);
     pack_u64(out, self->followers);
     pack_u64(out, self->hash_version);
@@ -65,7 +70,8 @@ errcode_t founding_decode(founding_t *self, const void *bytes, size_t n, err_t *
     errcode_t rc;
 
     memset(self, 0, sizeof *self);
-    rc = channel_record_open(&in, FOUNDING_FIELDS, CHANNEL_GENESIS, &self->cluster, err);
+    rc = channel_record_open(&in, FOUNDING_FIELDS, CHANNEL_VERSION, CHANNEL_GENESIS, &self->cluster,
+                             err);
     if (rc != ERR_NONE)
         return rc;
     partitions = unpack_u64(&in);
@@ -84,7 +90,7 @@ void liveness_encode(const liveness_t *self, buffer_t *out)
 {
     uint32_t owned = 0;
 
-    channel_record_begin(out, LIVENESS_FIELDS, CHANNEL_LIVENESS, &self->cluster);
+    channel_record_begin(out, LIVENESS_FIELDS, CHANNEL_VERSION, CHANNEL_LIVENESS, &self->cluster);
     pack_blob(out, self->node.bytes, sizeof self->node.bytes);
     pack_blob(out, self->incarnation.bytes, sizeof self->incarnation.bytes);
     pack_u64(out, self->number);
@@ -112,7 +118,8 @@ errcode_t liveness_decode(liveness_t *self, const void *bytes, size_t n, err_t *
     errcode_t rc;
 
     memset(self, 0, sizeof *self);
-    rc = channel_record_open(&in, LIVENESS_FIELDS, CHANNEL_LIVENESS, &self->cluster, err);
+    rc = channel_record_open(&in, LIVENESS_FIELDS, CHANNEL_VERSION, CHANNEL_LIVENESS,
+                             &self->cluster, err);
     if (rc != ERR_NONE)
         return rc;
     (void)unpack_fixed(&in, self->node.bytes, sizeof self->node.bytes);

@@ -15,7 +15,7 @@
 #include "cluster/view.h"
 #include "protocol/pack.h"
 
-#define CHANNEL_VERSION      1
+#define CHANNEL_VERSION      1 /* of all kinds but views: see VIEW_VERSION */
 #define CHANNEL_HASH_VERSION 1 /* slot_of_customer and partition_of_slot */
 
 #define CHANNEL_GENESIS_BYTES_MAX 64
@@ -33,11 +33,14 @@ typedef struct {
 /* false: garbage. */
 bool channel_head_read(channel_head_t *self, const void *bytes, size_t n);
 
-/* For the codecs of records: begins one with `fields` elements, the head's three included; reads that beginning. */
-void channel_record_begin(buffer_t *out, uint32_t fields, channel_kind_t kind,
+/* For the codecs of records: begins one with `fields` elements, the head's three included; reads that beginning, of a
+ * version up to `newest`. */
+void channel_record_begin(buffer_t *out, uint32_t fields, uint32_t version, channel_kind_t kind,
                           const hash_t *cluster);
-errcode_t channel_record_open(unpack_t *in, uint32_t fields, channel_kind_t kind, hash_t *cluster,
-                              err_t *err);
+errcode_t channel_record_open(unpack_t *in, uint32_t fields, uint32_t newest, channel_kind_t kind,
+                              hash_t *cluster, err_t *err);
+/* The newest version of a kind that this build reads. */
+uint32_t channel_newest(uint64_t kind);
 
 /* What never changes in the life of a cluster. The first one in the log holds. */
 typedef struct {

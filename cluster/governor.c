@@ -1,13 +1,8 @@
 /* governor.c - the loop between membership, replicas and the channels */
-#include "cluster/governor.h"
+#include "cluster/governor_state.h"
 
-#include "protocol/json.h"
 #include "protocol/log.h"
 
-#include <errno.h>
-#include <pthread.h>
-#include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -16,41 +11,7 @@
 #define FOLLOW_AGAIN_US  INT64_C(200000)
 #define CLOCK_OFF_MAX_US INT64_C(30000000) /* half of what the acceptance rule takes */
 #define STATUS_BYTES_MAX ((size_t)4 * 1024 * 1024)
-#define ASK_US           INT64_C(5000000)
 #define RECORD_MAX       ((size_t)256 * 1024)
-
-/* One of the two channels, as it is read. */
-typedef struct {
-    uint16_t number;
-    uint64_t next; /* offset to go on from */
-    bool followed;
-    int64_t again_us;
-} channel_t;
-
-struct governor {
-    governor_config_t config;
-    membership_t *membership; /* owned */
-    channel_t control, liveness;
-    bool caught_up, stopping, foreign;
-    uint64_t view_number; /* last one told */
-    bool clock_agrees;
-    fills_t *fills;  /* owned */
-    int64_t boot_us; /* of the pass */
-    int64_t next_tick_us, next_publish_us;
-    buffer_t record; /* being made */
-
-    atomic_bool joined, heard;
-    atomic_uchar *follows; /* owned; by partition */
-
-    pthread_mutex_t lock; /* guards the members below */
-    pthread_cond_t answered;
-    buffer_t status, troubles;
-    bool asked, done;
-    governor_word_t word;
-    char about[ADDRESS_BYTES];
-    buffer_t shown; /* what it has to show */
-    err_t answer;
-};
 
 static void ask_partition(void *state, uint16_t partition, membership_partition_t *out)
 {
@@ -278,108 +239,6 @@ static void tell_view(governor_t *self)
 
 /* ---- what others look at ---- */
 
-static void answer_about_member(governor_t *self, err_t *err)
-{
-    const view_t *view = membership_view(self->membership);
-    size_t found = SIZE_MAX;
-    char hex[2 * HASH_BYTES + 1];
-
-    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
-        for (size_t k = 0; k < HASH_BYTES; k++)
-            (void)snprintf(hex + 2 * k, 3, "%02x", view->members[i].node.bytes[k]);
-        if (strcmp(self->about, view->members[i].address) == 0 ||
-            (strlen(self->about) >= 8 && strncmp(self->about, hex, strlen(self->about)) == 0))
-            found = i;
-    }
-    if (found == SIZE_MAX)
-        err_set(err, ERR_NOT_FOUND,
-                "no member of the view has the address or node id %s; `fealty cluster status` "
-                "lists them",
-                self->about);
-    else if (self->word == GOVERNOR_DRAIN)
-        (void)membership_drain(self->membership, &view->members[found].node, err);
-    else if (self->word == GOVERNOR_ADMIT)
-        (void)membership_admit(self->membership, &view->members[found].node, err);
-    else
-        (void)membership_forget(self->membership, &view->members[found].node, err);
-}
-
-static void show_partitions(governor_t *self)
-{
-    buffer_text(&self->shown, "[");
-    for (uint32_t i = 0; i <= self->config.partitions; i++) {
-        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
-        const char *stage = fills_stage(self->fills, (uint16_t)i);
-        if (replica == NULL || (replica_state(replica) == REPLICA_CLOSED && stage == NULL))
-            continue;
-        const position_t *position = replica_position(replica);
-        uint64_t behind = journal_behind(self->config.journal, (uint16_t)i);
-        const char *trouble = replica_trouble(replica);
-        buffer_printf(&self->shown,
-                      "%s{\"partition\":%u,\"state\":\"%s\",\"epoch\":%llu,\"seq\":%llu,"
-                      "\"offset\":%llu,\"behind\":%lld,\"trouble\":",
-                      self->shown.size > 1 ? ",\n" : "", i,
-                      stage != NULL ? stage : replica_state_name(replica_state(replica)),
-                      (unsigned long long)position->epoch, (unsigned long long)position->seq,
-                      (unsigned long long)position->offset,
-                      behind == UINT64_MAX ? -1LL : (long long)behind);
-        if (trouble != NULL)
-            json_write_string(&self->shown, trouble, strlen(trouble));
-        else
-            buffer_text(&self->shown, "null");
-        buffer_byte(&self->shown, '}');
-    }
-    buffer_text(&self->shown, "]\n");
-}
-
-static void answer_about_partition(governor_t *self, err_t *err)
-{
-    char *end = NULL;
-    unsigned long number = strtoul(self->about, &end, 10);
-    replica_t *replica = NULL;
-
-    if (self->about[0] >= '0' && self->about[0] <= '9' && *end == '\0' &&
-        number <= self->config.partitions)
-        replica = self->config.replica(self->config.state, (uint16_t)number);
-    if (replica == NULL) {
-        err_set(err, ERR_NOT_FOUND, "partitions are numbered 0 to %u", self->config.partitions);
-        return;
-    }
-    replica_state_t state = replica_state(replica);
-    if (state == REPLICA_CLOSED && fills_stage(self->fills, (uint16_t)number) == NULL) {
-        err_set(err, ERR_STATE, "this node keeps no copy of partition %lu: ask one that does",
-                number);
-    } else if (self->word == GOVERNOR_RESUME && state != REPLICA_HALTED) {
-        err_set(err, ERR_STATE, "partition %lu is not halted here, it is %s", number,
-                replica_state_name(state));
-    } else if (state == REPLICA_OWNER || state == REPLICA_DRAINING) {
-        err_set(err, ERR_STATE,
-                "partition %lu is owned here: drain this node first, then rebuild its copy",
-                number);
-    } else if (self->word == GOVERNOR_RESUME) {
-        replica_close(replica, self->boot_us);
-        (void)fills_open(self->fills, (uint16_t)number, self->boot_us);
-    } else {
-        atomic_store(&self->follows[number], 0); /* no reader may meet it half empty */
-        fills_rebuild(self->fills, (uint16_t)number, self->boot_us, err);
-    }
-}
-
-static void answer_question(governor_t *self)
-{
-    memset(&self->answer, 0, sizeof self->answer);
-    buffer_reset(&self->shown);
-    if (self->word == GOVERNOR_PARTITIONS)
-        show_partitions(self);
-    else if (self->word == GOVERNOR_RESUME || self->word == GOVERNOR_REBUILD)
-        answer_about_partition(self, &self->answer);
-    else
-        answer_about_member(self, &self->answer);
-    self->asked = false;
-    self->done = true;
-    (void)pthread_cond_broadcast(&self->answered);
-}
-
 static void append_trouble(buffer_t *out, const char *text)
 {
     buffer_text(out, out->size > 0 ? ",\"" : "\"");
@@ -436,8 +295,11 @@ static void pass(governor_t *self, int64_t wall_us, int64_t boot_us)
         if (!self->foreign)
             carry_out(self, wish, partition, boot_us);
     (void)pthread_mutex_lock(&self->lock);
-    if (self->asked)
-        answer_question(self);
+    if (self->asked && !self->done) {
+        governor_answer(self);
+        self->done = true;
+        (void)pthread_cond_broadcast(&self->answered);
+    }
     (void)pthread_mutex_unlock(&self->lock);
     if (boot_us >= self->next_publish_us) {
         self->next_publish_us = boot_us + PUBLISH_US;
@@ -513,37 +375,4 @@ void governor_troubles(governor_t *self, buffer_t *out)
     (void)pthread_mutex_lock(&self->lock);
     buffer_append(out, self->troubles.bytes, self->troubles.size);
     (void)pthread_mutex_unlock(&self->lock);
-}
-
-errcode_t governor_ask(governor_t *self, governor_word_t word, const char *about, buffer_t *out,
-                       err_t *err)
-{
-    struct timespec until;
-    errcode_t rc = ERR_NONE;
-
-    if (strlen(about) >= sizeof self->about)
-        return err_set(err, ERR_INVALID, "that is no name of a member and no partition");
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)(ASK_US / 1000000);
-    (void)pthread_mutex_lock(&self->lock);
-    if (self->asked) {
-        rc = err_set(err, ERR_OVERLOADED, "another question is being answered; ask again");
-    } else {
-        self->asked = true;
-        self->done = false;
-        self->word = word;
-        (void)snprintf(self->about, sizeof self->about, "%s", about);
-        while (!self->done &&
-               pthread_cond_timedwait(&self->answered, &self->lock, &until) != ETIMEDOUT)
-            continue;
-        if (!self->done)
-            rc = err_set(err, ERR_UNREACHABLE, "the partitions' thread did not answer in time");
-        else if ((rc = self->answer.code) != ERR_NONE && err != NULL)
-            *err = self->answer;
-        if (rc == ERR_NONE && out != NULL)
-            buffer_append(out, self->shown.bytes, self->shown.size);
-        self->asked = false;
-    }
-    (void)pthread_mutex_unlock(&self->lock);
-    return rc;
 }

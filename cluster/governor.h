@@ -59,6 +59,8 @@ typedef enum {
     GOVERNOR_DRAIN, /* of a member, named by its address or the first digits of its node id */
     GOVERNOR_ADMIT,
     GOVERNOR_FORGET,
+    GOVERNOR_MOVE, /* of a partition and a member: "NUMBER MEMBER" */
+    GOVERNOR_HOLDER, /* of a partition: *out gets the address of who owns it as known here, or an empty line */
     GOVERNOR_RESUME, /* of a partition, by its number: a halted copy here reads on from its last good record */
     GOVERNOR_REBUILD,   /* the copy here is emptied and filled from a peer, or from the log */
     GOVERNOR_PARTITIONS /* what the copies here are doing; *out gets JSON */

@@ -90,14 +90,14 @@ void membership_on_record(membership_t *self, const journal_record_t *record, in
         self->records_ignored++;
         return;
     }
-    if (head.version > CHANNEL_VERSION &&
+    if (head.version > channel_newest(head.kind) &&
         (head.kind == CHANNEL_GENESIS || head.kind == CHANNEL_VIEW)) {
         self->too_old = true;
         membership_set_trouble(
             self,
-            "the control channel holds a record of version %llu, this program reads %d: "
+            "the control channel holds a record of version %llu, this program reads %u: "
             "upgrade this node",
-            (unsigned long long)head.version, CHANNEL_VERSION);
+            (unsigned long long)head.version, channel_newest(head.kind));
         return;
     }
     switch (head.kind) {

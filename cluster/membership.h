@@ -92,12 +92,17 @@ void membership_stop(membership_t *self);
 errcode_t membership_drain(membership_t *self, const hash_t *node, err_t *err);
 errcode_t membership_admit(membership_t *self, const hash_t *node, err_t *err);
 errcode_t membership_forget(membership_t *self, const hash_t *node, err_t *err);
+/* The next view gives one partition to `node`, and later ones leave it there (see view.h). It moves like all planned moves:
+ * its owner releases it when that node is near the log's end. ERR_NONE also while such a move is on its way. */
+errcode_t membership_move(membership_t *self, uint16_t partition, const hash_t *node, err_t *err);
 
 const view_t *membership_view(const membership_t *self); /* NULL before the first */
 bool membership_joined(const membership_t *self);        /* the view holds this process */
 bool membership_replaced(const membership_t *self);      /* another process is this node */
 /* Owner of a partition as heartbeats and the view say; its index in the view, or SIZE_MAX. For showing and routing. */
 size_t membership_owner(const membership_t *self, uint16_t partition);
+/* The same by the log and heartbeats alone: SIZE_MAX while nobody is known to own it. */
+size_t membership_holder(const membership_t *self, uint16_t partition);
 /* Heartbeat within the last 3 own ones. */
 bool membership_alive(const membership_t *self, size_t member);
 /* A living one, not stopping, whose last heartbeat owns the partition or follows it closely. Never this node itself. */

@@ -64,6 +64,15 @@ bool membership_alive(const membership_t *self, size_t member)
 
 size_t membership_owner(const membership_t *self, uint16_t partition)
 {
+    size_t holder = membership_holder(self, partition);
+
+    if (!self->viewed || partition > self->view->partitions)
+        return SIZE_MAX;
+    return holder != SIZE_MAX ? holder : self->view->copies[partition][0];
+}
+
+size_t membership_holder(const membership_t *self, uint16_t partition)
+{
     membership_partition_t figures;
     holding_t holding;
 
@@ -73,7 +82,7 @@ size_t membership_owner(const membership_t *self, uint16_t partition)
     if (figures.owned && self->me != SIZE_MAX)
         return self->me;
     holding = membership_holding(self, partition, &figures);
-    return holding.kind == HOLDING_MEMBER ? holding.member : self->view->copies[partition][0];
+    return holding.kind == HOLDING_MEMBER ? holding.member : SIZE_MAX;
 }
 
 void membership_set_holders(membership_t *self)
@@ -317,6 +326,15 @@ bool membership_keeps(const membership_t *self, size_t member, uint16_t partitio
         return false;
     beat = &membership_said(self, member)->beat;
     return channel_bit(beat->owned, partition) || channel_bit(beat->ready, partition);
+}
+
+bool membership_close(const membership_t *self, size_t member, uint16_t partition)
+{
+    membership_partition_t figures = membership_figures(self, partition);
+
+    if (member == self->me)
+        return membership_near(&figures);
+    return membership_keeps(self, member, partition);
 }
 
 static bool ready(const membership_t *self, size_t member, uint16_t partition,

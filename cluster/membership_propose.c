@@ -11,9 +11,11 @@ static bool make_view(membership_t *self);
 static view_member_t myself(const membership_t *self, const view_t *view);
 static bool put_self(membership_t *self, view_t *next);
 static bool obey(membership_t *self, view_t *next);
+static bool obey_move(membership_t *self, const view_t *next, view_move_t *move);
 static size_t dead_twin(const membership_t *self);
 static void take_out(view_t *next, size_t member);
 static errcode_t take_order(membership_t *self, order_t order, const hash_t *node, err_t *err);
+static errcode_t may_move(const membership_t *self, uint16_t partition, size_t member, err_t *err);
 static bool leaves_nobody(const membership_t *self, size_t member);
 
 errcode_t membership_drain(membership_t *self, const hash_t *node, err_t *err)
@@ -54,6 +56,53 @@ errcode_t membership_forget(membership_t *self, const hash_t *node, err_t *err)
     if (leaves_nobody(self, member))
         return err_set(err, ERR_STATE, "no other member takes partitions: it cannot be forgotten");
     self->order = ORDER_FORGET;
+    return ERR_NONE;
+}
+
+errcode_t membership_move(membership_t *self, uint16_t partition, const hash_t *node, err_t *err)
+{
+    uint16_t underway = self->order_partition;
+    bool busy = self->order != ORDER_NONE;
+    errcode_t rc = take_order(self, ORDER_MOVE, node, err);
+
+    if (rc != ERR_NONE)
+        return rc;
+    if (busy && underway != partition)
+        return err_set(err, ERR_IN_PROGRESS, "partition %u is being given away; ask again",
+                       underway);
+    size_t member = view_member(self->view, node);
+    self->order = ORDER_NONE;
+    rc = may_move(self, partition, member, err);
+    if (rc == ERR_NONE && self->view->moved[partition] != member + 1) {
+        self->order = ORDER_MOVE;
+        self->order_partition = partition;
+    }
+    return rc;
+}
+
+static errcode_t may_move(const membership_t *self, uint16_t partition, size_t member, err_t *err)
+{
+    const view_t *view = self->view;
+    const char *address = view->members[member].address;
+
+    if (partition > view->partitions)
+        return err_set(err, ERR_NOT_FOUND, "partitions are numbered 0 to %u", view->partitions);
+    if (view->copies[partition][0] == member && membership_holder(self, partition) == member)
+        return err_set(err, ERR_STATE, "partition %u is owned by %s already", partition, address);
+    if (view->feature < VIEW_FEATURE_MOVES)
+        return err_set(
+            err, ERR_STATE,
+            "some members run a version that knows no moves by hand: upgrade them first");
+    if (view->members[member].weight == 0)
+        return err_set(err, ERR_STATE, "%s is drained: admit it first", address);
+    if (member != self->me && !membership_alive(self, member))
+        return err_set(err, ERR_STATE, "%s is not heard: nothing can be moved to it", address);
+    if (view_rank(view, partition, member) != SIZE_MAX &&
+        !membership_close(self, member, partition))
+        return err_set(err, ERR_STATE,
+                       "%s is more than %d records behind in partition %u: ask again when "
+                       "`fealty cluster status` shows it as ready",
+                       address, MEMBERSHIP_CLOSE, partition);
     return ERR_NONE;
 }
 
@@ -104,8 +153,9 @@ static bool make_founding(membership_t *self)
 static bool make_view(membership_t *self)
 {
     view_t *next = self->spare;
+    view_move_t move;
     uint32_t lowest = UINT32_MAX;
-    bool changed;
+    bool changed, moves;
     err_t err;
 
     if (self->viewed) {
@@ -125,7 +175,8 @@ static bool make_view(membership_t *self)
             changed = true;
         }
     }
-    if (!changed)
+    moves = obey_move(self, next, &move);
+    if (!changed && !moves)
         return false;
     next->number++;
     for (size_t i = 0; i < next->member_count; i++) {
@@ -134,7 +185,8 @@ static bool make_view(membership_t *self)
     }
     if (next->feature < lowest)
         next->feature = lowest;
-    if (view_place(self->viewed ? self->view : NULL, next, &err) != ERR_NONE) {
+    if (view_place_moved(self->viewed ? self->view : NULL, next, moves ? &move : NULL, &err) !=
+        ERR_NONE) {
         self->order = ORDER_NONE;
         membership_set_trouble(self, "no view can be proposed: %s", err.text);
         return false;
@@ -215,6 +267,8 @@ static bool obey(membership_t *self, view_t *next)
     size_t member = self->order != ORDER_NONE ? view_member(next, &self->order_node) : SIZE_MAX;
     order_t order = self->order;
 
+    if (order == ORDER_MOVE)
+        return false;
     if (member == SIZE_MAX) {
         self->order = ORDER_NONE;
         return false;
@@ -235,6 +289,24 @@ static bool obey(membership_t *self, view_t *next)
     }
     /* An admitted node proposes its own weight as soon as it reads that it has one. */
     next->members[member].weight = order == ORDER_DRAIN ? 0 : 100;
+    return true;
+}
+
+/* In the order in which words came: a member that was drained meanwhile is given nothing. */
+static bool obey_move(membership_t *self, const view_t *next, view_move_t *move)
+{
+    size_t now, member;
+
+    if (self->order != ORDER_MOVE)
+        return false;
+    now = view_member(self->view, &self->order_node);
+    member = view_member(next, &self->order_node);
+    if (now == SIZE_MAX || member == SIZE_MAX || next->members[member].weight == 0 ||
+        self->view->moved[self->order_partition] == now + 1) {
+        self->order = ORDER_NONE;
+        return false;
+    }
+    *move = (view_move_t){.partition = self->order_partition, .member = member};
     return true;
 }
 

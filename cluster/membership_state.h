@@ -59,7 +59,7 @@ typedef struct {
     uint64_t releasing_at;
 } track_t;
 
-typedef enum { ORDER_NONE, ORDER_DRAIN, ORDER_ADMIT, ORDER_FORGET } order_t;
+typedef enum { ORDER_NONE, ORDER_DRAIN, ORDER_ADMIT, ORDER_FORGET, ORDER_MOVE } order_t;
 
 struct membership {
     membership_config_t config; /* texts point into the next two */
@@ -88,6 +88,7 @@ struct membership {
     int64_t propose_after_us;
     order_t order;
     hash_t order_node;
+    uint16_t order_partition; /* of a move */
     bool control_due;
     buffer_t control_out;
 
@@ -138,5 +139,7 @@ const peer_said_t *membership_said(const membership_t *self, size_t member);
 uint64_t membership_silence(const membership_t *self, size_t member);
 /* Near enough to the log's end to take over without delay. */
 bool membership_near(const membership_partition_t *figures);
+/* The same of any living member, by what it said last. */
+bool membership_close(const membership_t *self, size_t member, uint16_t partition);
 
 #endif

@@ -89,7 +89,8 @@ static void put_partition(const membership_t *self, buffer_t *out, uint16_t part
         buffer_text(out, "null");
     buffer_printf(out, ",\"epoch\":%" PRIu64 ",", holding->epoch);
     put_text(out, "view_owner", view->members[copies[0]].address);
-    buffer_text(out, ",\"followers\":[");
+    buffer_printf(out, ",\"moved\":%s,\"followers\":[",
+                  view->moved[partition] != 0 ? "true" : "false");
     for (size_t i = 1; i < VIEW_COPIES_MAX && copies[i] != VIEW_NOBODY; i++) {
         const peer_said_t *said = membership_said(self, copies[i]);
         bool ready = copies[i] == self->me

@@ -5,13 +5,15 @@
  */
 #include "cluster/channel_records.h"
 
-#define VIEW_FIELDS   (3 + 6)
+#define VIEW_FIELDS   (3 + 6) /* of version 1; version 2 has moves behind them */
 #define MEMBER_FIELDS 6
 
 static void put_member(buffer_t *out, const view_member_t *member);
 static bool take_member(unpack_t *in, view_member_t *member);
 static bool take_text(unpack_t *in, char *out, size_t room);
 static bool copies_hold(const view_t *self);
+static bool has_moves(const view_t *self);
+static bool moves_hold(const view_t *self);
 static errcode_t corrupt(err_t *err, const char *why);
 
 size_t view_member(const view_t *self, const hash_t *node)
@@ -41,7 +43,10 @@ size_t view_rank(const view_t *self, uint16_t partition, size_t member)
 
 void view_encode(const view_t *self, buffer_t *out)
 {
-    channel_record_begin(out, VIEW_FIELDS, CHANNEL_VIEW, &self->cluster);
+    bool moves = has_moves(self);
+
+    channel_record_begin(out, moves ? VIEW_FIELDS + 1 : VIEW_FIELDS, moves ? VIEW_VERSION : 1,
+                         CHANNEL_VIEW, &self->cluster);
     pack_u64(out, self->number);
     pack_u64(out, self->partitions);
     pack_u64(out, self->followers);
@@ -50,18 +55,23 @@ void view_encode(const view_t *self, buffer_t *out)
     for (size_t i = 0; i < self->member_count; i++)
         put_member(out, &self->members[i]);
     pack_blob(out, self->copies, ((size_t)self->partitions + 1) * VIEW_COPIES_MAX);
+    if (moves)
+        pack_blob(out, self->moved, (size_t)self->partitions + 1);
 }
 
 errcode_t view_decode(view_t *self, const void *bytes, size_t n, err_t *err)
 {
     unpack_t in = unpack_from(bytes, n);
     uint64_t partitions, followers, feature;
+    channel_head_t head;
     uint32_t members;
     errcode_t rc;
 
     memset(self, 0, sizeof *self);
     memset(self->copies, VIEW_NOBODY, sizeof self->copies);
-    rc = channel_record_open(&in, VIEW_FIELDS, CHANNEL_VIEW, &self->cluster, err);
+    bool moves = channel_head_read(&head, bytes, n) && head.version >= VIEW_VERSION;
+    rc = channel_record_open(&in, moves ? VIEW_FIELDS + 1 : VIEW_FIELDS, VIEW_VERSION, CHANNEL_VIEW,
+                             &self->cluster, err);
     if (rc != ERR_NONE)
         return rc;
     self->number = unpack_u64(&in);
@@ -85,10 +95,14 @@ errcode_t view_decode(view_t *self, const void *bytes, size_t n, err_t *err)
         self->member_count++;
     }
     (void)unpack_fixed(&in, self->copies, (partitions + 1) * VIEW_COPIES_MAX);
+    if (moves)
+        (void)unpack_fixed(&in, self->moved, partitions + 1);
     if (!unpack_done(&in))
         return corrupt(err, "its placement is cut short or too long");
     if (!copies_hold(self))
         return corrupt(err, "a partition has no owner, or a copy that cannot be");
+    if (moves && !moves_hold(self))
+        return corrupt(err, "it moves a partition to where it is not, or none at all");
     return ERR_NONE;
 }
 
@@ -158,6 +172,25 @@ static bool copies_hold(const view_t *self)
         }
     }
     return true;
+}
+
+static bool has_moves(const view_t *self)
+{
+    for (size_t p = 0; p <= self->partitions; p++) {
+        if (self->moved[p] != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Only once every member can read them, and one way only to write a view. */
+static bool moves_hold(const view_t *self)
+{
+    for (size_t p = 0; p <= self->partitions; p++) {
+        if (self->moved[p] != 0 && self->moved[p] - 1 != self->copies[p][0])
+            return false;
+    }
+    return has_moves(self) && self->feature >= VIEW_FEATURE_MOVES;
 }
 
 static errcode_t corrupt(err_t *err, const char *why)

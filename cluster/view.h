@@ -2,7 +2,9 @@
  *
  * Contract   A value that is written whole into the control channel, and read by every node alike. view_place computes
  *            the placement of a new view from the one before it: consistent hashing with bounded load over weights,
- *            followers on other nodes than the owner (on other racks where there are any), minimal movement.
+ *            followers on other nodes than the owner (on other racks where there are any), minimal movement. What an
+ *            operator moved by hand stays where it was put, in every later view, until that member takes no partitions
+ *            any more or it is moved again.
  * Threads    Pure.
  * Ownership  A view_t is a value of some 17 KiB: keep it on the heap.
  * Units      Nothing to say.
@@ -20,7 +22,9 @@
 #define VIEW_COPIES_MAX     4    /* owner and followers of a partition */
 #define VIEW_NOBODY         UINT8_MAX
 #define VIEW_RACK_BYTES     32
-#define VIEW_FEATURE_LEVEL  1           /* of this build */
+#define VIEW_VERSION        2 /* of its bytes; one without moves is written as version 1 */
+#define VIEW_FEATURE_LEVEL  2 /* of this build */
+#define VIEW_FEATURE_MOVES  2 /* from which on all members read moves by hand */
 #define VIEW_BYTES_MAX      (24 * 1024) /* encoded */
 
 typedef struct {
@@ -43,11 +47,21 @@ typedef struct {
     view_member_t members[VIEW_MEMBERS_MAX];
     /* [partition][0] is the owner, then followers by rank; VIEW_NOBODY ends the list. */
     uint8_t copies[VIEW_PARTITIONS_MAX + 1][VIEW_COPIES_MAX];
+    /* By an operator's word: 1 + the member that owns the partition; 0: where it is, is the placement's own doing. */
+    uint8_t moved[VIEW_PARTITIONS_MAX + 1];
 } view_t;
 
-/* `next` has its members; its copies are set. `before` NULL: the first one. Of equal members (nodes, weights, racks)
- * nothing moves. No node owns more than its share by weight, rounded up, nor keeps more copies than that plus one. */
+typedef struct {
+    uint16_t partition;
+    size_t member; /* of the new view */
+} view_move_t;
+
+/* `next` has its members; its copies and moves are set. `before` NULL: the first one. Of equal members (nodes, weights,
+ * racks) nothing moves. No node owns more than its share by weight, rounded up, nor keeps more copies than that plus one,
+ * unless an operator moved more to it; then the others share the rest. */
 errcode_t view_place(const view_t *before, view_t *next, err_t *err);
+/* The same with one partition moved by hand: of equal members nothing else moves. */
+errcode_t view_place_moved(const view_t *before, view_t *next, const view_move_t *move, err_t *err);
 size_t view_member(const view_t *self, const hash_t *node); /* SIZE_MAX: none */
 /* Rank of a member for a partition: 0 owner, 1.. follower, SIZE_MAX neither. Of the catalogue's partition every member
  * without a place in the list is a follower behind those that have one. */

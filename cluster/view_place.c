@@ -9,6 +9,8 @@
  * the log holds everything anyway, so a follower on the same rack costs time, but a node with all copies of a cluster
  * costs every day. Swaps between partitions then take away what clashes of racks can be taken away for nothing.
  * The catalogue's partition (number `partitions`) goes last and counts in no share.
+ * What an operator moved comes before all of that: its owner is fixed. Who was given more than its share by hand is full,
+ * and the shares of the others are made from what is left. Of equal members the move changes one list and nothing else.
  */
 #include "cluster/view.h"
 
@@ -45,12 +47,17 @@ typedef struct {
     uint16_t pairs[VIEW_MEMBERS_MAX][VIEW_MEMBERS_MAX]; /* [owner][follower] */
     list_t old[VIEW_PARTITIONS_MAX + 1];                /* what survives of the view before */
     list_t list[VIEW_PARTITIONS_MAX + 1];               /* the outcome */
+    uint8_t moved[VIEW_PARTITIONS_MAX + 1];             /* as in a view, of its members */
+    uint32_t fixed[VIEW_MEMBERS_MAX];                   /* partitions moved to it */
     uint64_t scores[VIEW_PARTITIONS_MAX + 1][VIEW_MEMBERS_MAX];
 } placing_t;
 
 static bool same_members(const view_t *before, const view_t *next);
 static void carry(placing_t *self, const view_t *before);
+static void carry_moves(placing_t *self, const view_t *before, const view_move_t *move);
+static void put_moved_first(placing_t *self, size_t partition);
 static void set_racks(placing_t *self);
+static void set_owner_shares(placing_t *self);
 static void set_shares(placing_t *self);
 static void set_scores(placing_t *self);
 static void place_owners(placing_t *self);
@@ -79,6 +86,11 @@ static void list_push(list_t *list, size_t member)
 
 errcode_t view_place(const view_t *before, view_t *next, err_t *err)
 {
+    return view_place_moved(before, next, NULL, err);
+}
+
+errcode_t view_place_moved(const view_t *before, view_t *next, const view_move_t *move, err_t *err)
+{
     placing_t *self;
     size_t able = 0;
 
@@ -93,6 +105,9 @@ errcode_t view_place(const view_t *before, view_t *next, err_t *err)
         able += next->members[i].weight > 0;
     if (able == 0)
         return err_set(err, ERR_INVALID, "no member is left that takes partitions");
+    if (move != NULL && (move->partition > next->partitions || move->member >= next->member_count ||
+                         next->members[move->member].weight == 0))
+        return err_set(err, ERR_INVALID, "a partition cannot be moved to what takes none");
 
     self = memory_zalloc(sizeof *self);
     self->next = next;
@@ -101,8 +116,11 @@ errcode_t view_place(const view_t *before, view_t *next, err_t *err)
     self->width = able < next->followers + (size_t)1 ? able : next->followers + (size_t)1;
     if (before != NULL)
         carry(self, before);
+    carry_moves(self, before, move);
     if (before != NULL && same_members(before, next)) {
         memcpy(self->list, self->old, sizeof self->list);
+        if (move != NULL)
+            put_moved_first(self, move->partition);
     } else {
         set_racks(self);
         set_shares(self);
@@ -115,7 +133,9 @@ errcode_t view_place(const view_t *before, view_t *next, err_t *err)
     for (size_t p = 0; p <= next->partitions; p++) {
         INVARIANT(self->list[p].count > 0);
         memcpy(next->copies[p], self->list[p].copies, self->list[p].count);
+        INVARIANT(self->moved[p] == 0 || self->moved[p] - 1 == next->copies[p][0]);
     }
+    memcpy(next->moved, self->moved, sizeof next->moved);
     free(self);
     return ERR_NONE;
 }
@@ -161,6 +181,40 @@ static void carry(placing_t *self, const view_t *before)
     }
 }
 
+/* Moves of the view before that still stand, and the new one; their owners take their places. */
+static void carry_moves(placing_t *self, const view_t *before, const view_move_t *move)
+{
+    for (size_t p = 0; p <= self->partitions; p++) {
+        size_t member = SIZE_MAX;
+
+        if (before != NULL && before->moved[p] != 0)
+            member = view_member(self->next, &before->members[before->moved[p] - 1].node);
+        if (move != NULL && move->partition == p)
+            member = move->member;
+        if (member == SIZE_MAX || self->next->members[member].weight == 0)
+            continue;
+        self->moved[p] = (uint8_t)(member + 1);
+        self->fixed[member] += p < self->partitions;
+        self->list[p].copies[0] = (uint8_t)member;
+        self->list[p].count = 1;
+    }
+}
+
+/* The owner before comes right behind it, since it has the data; the last follower makes room. */
+static void put_moved_first(placing_t *self, size_t partition)
+{
+    list_t *list = &self->list[partition];
+    const list_t *old = &self->old[partition];
+    size_t member = self->moved[partition] - 1u;
+
+    list->count = 0;
+    list_push(list, member);
+    for (size_t i = 0; i < old->count && list->count < old->count; i++) {
+        if (old->copies[i] != member)
+            list_push(list, old->copies[i]);
+    }
+}
+
 /* A member without a rack's name shares its rack with nobody. */
 static void set_racks(placing_t *self)
 {
@@ -185,17 +239,44 @@ static share_t share_of(uint64_t total, uint64_t weight, uint64_t weights)
                      (uint32_t)((total * weight + weights - 1) / weights)};
 }
 
-/* Of owners by weight alone. Of copies by weight too, but nobody keeps two of one partition: who would have to keeps one
+/* Of owners by weight alone, but who was given more by hand owns that and no more: the others share the rest. So whoever
+ * has more than its share has something that may be taken from it. */
+static void set_owner_shares(placing_t *self)
+{
+    uint64_t weights = 0, left = self->partitions;
+    bool full[VIEW_MEMBERS_MAX] = {false};
+
+    for (size_t i = 0; i < self->members; i++)
+        weights += self->next->members[i].weight;
+    for (bool again = true; again;) {
+        again = false;
+        for (size_t i = 0; i < self->members; i++) {
+            uint64_t weight = self->next->members[i].weight;
+
+            if (full[i] || self->fixed[i] * weights <= left * weight)
+                continue;
+            full[i] = again = true;
+            left -= self->fixed[i];
+            weights -= weight;
+            self->owner_share[i] = (share_t){self->fixed[i], self->fixed[i]};
+        }
+    }
+    for (size_t i = 0; i < self->members; i++) {
+        if (!full[i])
+            self->owner_share[i] = share_of(left, self->next->members[i].weight, weights);
+    }
+}
+
+/* Of copies by weight too, but nobody keeps two of one partition: who would have to keeps one
  * of each, and the others share the rest. */
 static void set_shares(placing_t *self)
 {
     uint64_t weights = 0, left = self->partitions * (uint64_t)self->width;
     bool full[VIEW_MEMBERS_MAX] = {false};
 
+    set_owner_shares(self);
     for (size_t i = 0; i < self->members; i++)
         weights += self->next->members[i].weight;
-    for (size_t i = 0; i < self->members; i++)
-        self->owner_share[i] = share_of(self->partitions, self->next->members[i].weight, weights);
     for (bool again = true; again;) {
         again = false;
         for (size_t i = 0; i < self->members; i++) {
@@ -340,6 +421,8 @@ static bool even_owners(placing_t *self)
     for (size_t p = 0; p < self->partitions; p++) {
         size_t owner = self->list[p].copies[0];
 
+        if (self->moved[p] != 0)
+            continue;
         if (giver != SIZE_MAX ? owner != giver : self->owned[owner] <= self->owner_share[owner].low)
             continue;
         for (size_t i = 0; i < self->members; i++) {

@@ -22,7 +22,7 @@ typedef struct {
     errcode_t (*backup)(void *state, const char *directory, err_t *err);
     errcode_t (*freeze)(void *state, bool frozen, err_t *err);
     void (*status)(void *state, buffer_t *out); /* complete lines */
-    /* On a shared log: "status", "drain MEMBER" or "forget MEMBER"; *out gets complete lines. */
+    /* On a shared log, see shared_log_obey: "status", "drain MEMBER", ...; *out gets complete lines. */
     errcode_t (*cluster)(void *state, const char *words, buffer_t *out, err_t *err);
     void *state;
 } control_hooks_t;

@@ -388,6 +388,8 @@ errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, 
     } table[] = {{"drain ", GOVERNOR_DRAIN},
                  {"admit ", GOVERNOR_ADMIT},
                  {"forget ", GOVERNOR_FORGET},
+                 {"move ", GOVERNOR_MOVE},
+                 {"holder ", GOVERNOR_HOLDER},
                  {"partition status", GOVERNOR_PARTITIONS},
                  {"partition resume ", GOVERNOR_RESUME},
                  {"partition rebuild ", GOVERNOR_REBUILD}};

@@ -4,15 +4,21 @@
 #include "node/control.h"
 #include "node/options.h"
 
+#include "protocol/clock.h"
+
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ORDER_TIMEOUT_MS 10000
+#define MOVE_WAIT_US     INT64_C(60000000)
+#define LOOK_NS          20000000
 #define ANSWER_MAX       ((size_t)8 * 1024 * 1024)
 
 static const char cluster_usage[] =
     "usage: fealty cluster [--data DIR] status\n"
     "       fealty cluster [--data DIR] drain|admit|forget MEMBER\n"
+    "       fealty cluster [--data DIR] move PARTITION MEMBER\n"
     "\n"
     "DIR is the data directory of any running node of the cluster; MEMBER is an address or the "
     "first digits of a\n"
@@ -25,7 +31,10 @@ static const char cluster_usage[] =
     "  admit    gives a drained member its share again\n"
     "  forget   takes a member that is gone for good out of the cluster; others follow its "
     "partitions instead.\n"
-    "           A living member is not forgotten\n";
+    "           A living member is not forgotten\n"
+    "  move     gives one partition to a member, without losing a request, and keeps it there "
+    "until it is moved\n"
+    "           again or that member is drained or forgotten; waits until it is there\n";
 
 static const char partition_usage[] =
     "usage: fealty partition [--data DIR] status\n"
@@ -41,7 +50,8 @@ static const char partition_usage[] =
     "  rebuild  empties the copy and fills it from the log's first record; the others serve "
     "meanwhile\n";
 
-static errcode_t tell(const char *data, const char *order, err_t *err)
+/* `out` gets what the node has to show; NULL: it is printed. */
+static errcode_t tell(const char *data, const char *order, buffer_t *out, err_t *err)
 {
     int fd = -1;
     buffer_t answer;
@@ -54,28 +64,83 @@ static errcode_t tell(const char *data, const char *order, err_t *err)
         return rc;
     buffer_init(&answer, ANSWER_MAX);
     rc = control_ask(fd, order, ORDER_TIMEOUT_MS, &answer, err);
-    if (rc == ERR_NONE)
+    if (rc == ERR_NONE && out != NULL)
+        buffer_append(out, answer.bytes, answer.size);
+    else if (rc == ERR_NONE)
         (void)fwrite(answer.bytes, 1, answer.size, stdout);
     buffer_free(&answer);
     (void)close(fd);
     return rc;
 }
 
+static int say_failed(const char *tool, const err_t *err)
+{
+    (void)fprintf(stderr, "fealty %s: %s\n", tool, err->text);
+    return err->code == ERR_IO ? EXIT_IO : EXIT_REFUSED;
+}
+
+/* The node answers with the address of where it goes; then it is asked until that one owns it. */
+static int move(const char *data, const char *partition, const char *member)
+{
+    const clock_source_t *clock = clock_system();
+    const struct timespec moment = {.tv_nsec = LOOK_NS};
+    int64_t began_us = clock_boot_us(clock);
+    char order[512];
+    buffer_t target, holder;
+    err_t err = {0};
+    int exit_code = 0;
+
+    buffer_init(&target, ANSWER_MAX);
+    buffer_init(&holder, ANSWER_MAX);
+    int n = snprintf(order, sizeof order, "cluster move %s %s", partition, member);
+    if (n < 0 || (size_t)n >= sizeof order)
+        err_set(&err, ERR_INVALID, "that is no partition or no member's name");
+    else
+        (void)tell(data, order, &target, &err);
+    (void)snprintf(order, sizeof order, "cluster holder %.100s", partition);
+    while (err.code == ERR_NONE) {
+        buffer_reset(&holder);
+        if (tell(data, order, &holder, &err) != ERR_NONE)
+            break;
+        double seconds = (double)(clock_boot_us(clock) - began_us) / 1e6;
+        if (holder.size == target.size && memcmp(holder.bytes, target.bytes, target.size) == 0) {
+            (void)printf("Partition %s is owned by %.*s after %.2f s.\n", partition,
+                         (int)target.size - 1, (const char *)target.bytes, seconds);
+            break;
+        }
+        if (seconds * 1e6 > (double)MOVE_WAIT_US) {
+            err_set(&err, ERR_IN_PROGRESS,
+                    "after %.0f s it is not there yet: it follows as soon as that member has read "
+                    "enough; see `fealty cluster status`",
+                    seconds);
+            break;
+        }
+        (void)nanosleep(&moment, NULL);
+    }
+    if (err.code != ERR_NONE)
+        exit_code = say_failed("cluster", &err);
+    buffer_free(&target);
+    buffer_free(&holder);
+    return exit_code;
+}
+
 int tool_cluster(int argc, char **argv)
 {
     const char *data = "data";
-    const char *words[2] = {NULL, NULL};
+    const char *words[3] = {NULL, NULL, NULL};
     size_t count = 0;
     char order[512];
     err_t err = {0};
     const option_t options[] = {{.name = "--data", .text = &data}};
 
     switch (
-        options_parse(argc, argv, options, COUNT_OF(options), words, 1, 2, &count, cluster_usage)) {
+        options_parse(argc, argv, options, COUNT_OF(options), words, 1, 3, &count, cluster_usage)) {
     case OPTIONS_HELP: return 0;
     case OPTIONS_WRONG: return EXIT_USAGE;
     case OPTIONS_GOOD: break;
     }
+    if (strcmp(words[0], "move") == 0 && count == 3)
+        return move(data, words[1], words[2]);
     bool status = strcmp(words[0], "status") == 0;
     bool word = strcmp(words[0], "drain") == 0 || strcmp(words[0], "admit") == 0 ||
                 strcmp(words[0], "forget") == 0;
@@ -89,14 +154,11 @@ int tool_cluster(int argc, char **argv)
         (void)fprintf(stderr, "fealty cluster: that is no member's name\n");
         return EXIT_USAGE;
     }
-    errcode_t rc = tell(data, order, &err);
-    if (rc == ERR_NONE) {
-        if (word)
-            (void)printf("Done: the next view says so. `fealty cluster status` shows the moves.\n");
-        return 0;
-    }
-    (void)fprintf(stderr, "fealty cluster: %s\n", err.text);
-    return rc == ERR_IO ? EXIT_IO : EXIT_REFUSED;
+    if (tell(data, order, NULL, &err) != ERR_NONE)
+        return say_failed("cluster", &err);
+    if (word)
+        (void)printf("Done: the next view says so. `fealty cluster status` shows the moves.\n");
+    return 0;
 }
 
 int tool_partition(int argc, char **argv)
@@ -122,10 +184,8 @@ int tool_partition(int argc, char **argv)
         (void)fputs(partition_usage, stderr);
         return EXIT_USAGE;
     }
-    if (tell(data, order, &err) != ERR_NONE) {
-        (void)fprintf(stderr, "fealty partition: %s\n", err.text);
-        return err.code == ERR_IO ? EXIT_IO : EXIT_REFUSED;
-    }
+    if (tell(data, order, NULL, &err) != ERR_NONE)
+        return say_failed("partition", &err);
     if (word)
         (void)printf("Done; `fealty partition status` shows how it goes on.\n");
     return 0;

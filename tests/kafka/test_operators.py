@@ -85,6 +85,49 @@ class Operators(unittest.TestCase):
         wait_until(lambda: len(self.cluster.owned(0)) >= PARTITIONS // 2, 60, "the admitted member to own its share")
         self.assertEqual(self.balances(), before)
 
+    def test_a_moved_partition_goes_where_it_is_told_and_stays_there(self):
+        wait_until(self.settled, 60, "an owner for every partition")
+        # The definitions' partition too: every request needs what is in force there.
+        for number in (next(iter(self.cluster.owned(0) - {PARTITIONS})), PARTITIONS):
+            target = 1 if number in self.cluster.owned(0) else 0
+            before, epoch = self.balances(), self.partition(number)["epoch"]
+            code, out, text = tool("cluster", "--data", self.data(0), "move", str(number), self.cluster.addresses[target])
+            self.assertEqual((code, text), (0, ""))
+            self.assertRegex(out, r"^Partition %d is owned by %s after \d+\.\d\d s\.$" % (
+                number, self.cluster.addresses[target]))
+            self.assertLess(float(out.split()[-2]), 20)
+            wait_until(lambda: number in self.cluster.owned(target), 10, "the partition to be there")
+            self.assertEqual(self.balances(), before)
+            self.assertEqual(self.partition(number)["epoch"], epoch + 1)
+            code, _, text = tool("cluster", "--data", self.data(1), "move", str(number), self.cluster.addresses[target])
+            self.assertEqual(code, 2)
+            self.assertIn("already", text)
+        # Whoever is stopped and comes back finds it where it was put.
+        self.end(target)
+        wait_until(lambda: number in self.cluster.owned(1 - target), 30, "the other one to have taken over")
+        self.nodes[target].spawn()
+        self.nodes[target].wait_ready(60)
+        wait_until(lambda: number in self.cluster.owned(target), 60, "it to be back")
+        self.assertTrue(self.partition(number)["moved"])
+
+    def end(self, place):
+        self.nodes[place].end()
+        self.clients[place].close()  # its connection died with the node
+
+    def partition(self, number):
+        return wait_until(self.settled, 60, "an owner for every partition")["partition_list"][number]
+
+    def test_a_move_that_cannot_be_is_refused_with_a_sentence(self):
+        wait_until(self.settled, 60, "an owner for every partition")
+        for words, sentence in ((("99", self.cluster.addresses[1]), "numbered 0 to %d" % PARTITIONS),
+                                (("x", self.cluster.addresses[1]), "numbered 0 to %d" % PARTITIONS),
+                                (("1", "10.9.9.9:1"), "10.9.9.9:1"),
+                                (("1", self.partition(1)["owner"]), "already")):
+            code, out, text = tool("cluster", "--data", self.data(0), "move", *words)
+            self.assertEqual((code, out), (2, ""))
+            self.assertIn(sentence, text)
+        self.assertEqual(tool("cluster", "--data", self.data(0), "move", "1")[0], 1)
+
     def test_a_living_member_is_not_forgotten_and_an_unknown_one_is_named(self):
         wait_until(lambda: all(member["silent"] < 3 for member in self.view()["members"]), 30, "heartbeats")
         code, _, text = tool("cluster", "--data", self.data(0), "forget", self.cluster.addresses[1])

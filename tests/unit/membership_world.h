@@ -517,4 +517,15 @@ static inline size_t world_owned(const world_t *world, size_t node)
     return owned;
 }
 
+static inline void world_write_view(world_t *world, const view_t *view)
+{
+    buffer_t bytes;
+
+    buffer_init(&bytes, VIEW_BYTES_MAX);
+    view_encode(view, &bytes);
+    cr_assert(!bytes.failed);
+    world_append(&world->control, bytes.bytes, bytes.size, world->now_us);
+    buffer_free(&bytes);
+}
+
 #endif

@@ -350,17 +350,6 @@ Test(membership, does_not_take_its_own_predecessor_for_a_replacement)
 
 /* --- what others write --------------------------------------------------------------------------- */
 
-static void world_write_view(world_t *world, const view_t *view)
-{
-    buffer_t bytes;
-
-    buffer_init(&bytes, VIEW_BYTES_MAX);
-    view_encode(view, &bytes);
-    cr_assert(!bytes.failed);
-    world_append(&world->control, bytes.bytes, bytes.size, world->now_us);
-    buffer_free(&bytes);
-}
-
 Test(membership, ignores_garbage_in_both_channels)
 {
     world_t *world = world_new(16, 1);
@@ -447,7 +436,7 @@ Test(membership, stops_claiming_when_the_cluster_speaks_a_newer_version)
 
     newer.bytes = memory_alloc(newest->n);
     memcpy(newer.bytes, newest->bytes, newest->n);
-    newer.bytes[1] = CHANNEL_VERSION + 1;
+    newer.bytes[1] = VIEW_VERSION + 1;
     world_append(&world->control, newer.bytes, newer.n, world->now_us);
     free(newer.bytes);
     world_run(world, WORLD_SECOND);
@@ -473,7 +462,7 @@ Test(membership, stops_claiming_above_its_feature_level)
     world_run(world, WORLD_SECOND);
     claims = world_claims(world);
     cr_assert_eq(membership_view(world->nodes[0].membership)->number, view->number);
-    cr_assert_not_null(strstr(membership_trouble(world->nodes[0].membership), "feature level 2"));
+    cr_assert_not_null(strstr(membership_trouble(world->nodes[0].membership), "feature level 3"));
     world_kill(world, 1);
     world_run(world, 20 * WORLD_SECOND);
     cr_assert_eq(world_claims(world), claims);

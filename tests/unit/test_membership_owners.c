@@ -520,6 +520,96 @@ Test(membership_owners, drains_a_node_and_admits_it_again)
     world_free(world);
 }
 
+Test(membership_owners, moves_one_partition_to_the_member_that_is_named_and_leaves_it_there)
+{
+    world_t *world = world_of(3, 16, 1);
+    uint64_t epochs = world_epochs(world);
+    membership_t *asked = world->nodes[0].membership;
+    size_t owner = world_owner(world, 4, NULL, NULL), follower = world_placed(world, 4, 1);
+    size_t target = 3 - owner - follower; /* the one that has no copy of it */
+    hash_t node = world_id(target);
+    err_t err;
+
+    cr_assert_eq(membership_move(asked, 4, &node, &err), ERR_NONE);
+    cr_assert_eq(membership_move(asked, 4, &node, &err), ERR_NONE); /* the same again */
+    cr_assert_eq(membership_move(asked, 5, &node, &err), ERR_IN_PROGRESS);
+    world_run(world, WORLD_SECOND);
+    world_settle(world, 5 * WORLD_SECOND);
+    cr_assert_eq(world_owner(world, 4, NULL, NULL), target);
+    cr_assert_eq(world_placed(world, 4, 1), owner);
+    cr_assert_eq(world_epochs(world), epochs + 1); /* once, and nothing else */
+    cr_assert_eq(membership_holder(asked, 4), world_member(world, target));
+    cr_assert_eq(membership_move(asked, 4, &node, &err), ERR_STATE);
+    cr_assert_not_null(strstr(err.text, "already"));
+    /* A node joins, one restarts: it stays. */
+    (void)world_start(world, 3);
+    world_run(world, WORLD_SECOND);
+    world_settle(world, 20 * WORLD_SECOND);
+    cr_assert_eq(world_owner(world, 4, NULL, NULL), target);
+    world_kill(world, target);
+    world_run(world, 8 * WORLD_SECOND);
+    cr_assert_neq(world_owner(world, 4, NULL, NULL), target);
+    (void)world_start(world, target);
+    world_run(world, WORLD_SECOND);
+    world_settle(world, 20 * WORLD_SECOND);
+    cr_assert_eq(world_owner(world, 4, NULL, NULL), target);
+    /* Drained, it is given back, and not taken again when it is admitted. */
+    cr_assert_eq(membership_drain(world->nodes[follower].membership, &node, &err), ERR_NONE);
+    world_run(world, WORLD_SECOND);
+    world_settle(world, 20 * WORLD_SECOND);
+    cr_assert_neq(world_owner(world, 4, NULL, NULL), target);
+    cr_assert_eq(membership_move(world->nodes[follower].membership, 4, &node, &err), ERR_STATE);
+    cr_assert_not_null(strstr(err.text, "drained"));
+    cr_assert_eq(world_view(world)->moved[4], 0);
+    world_free(world);
+}
+
+Test(membership_owners, moves_nothing_by_hand_to_who_is_away_or_behind_or_unknown)
+{
+    world_t *world = world_of(3, 16, 1);
+    uint64_t number = world_view(world)->number;
+    size_t owner = world_owner(world, 4, NULL, NULL), follower = world_placed(world, 4, 1);
+    size_t third = 3 - owner - follower;
+    membership_t *asked = world->nodes[owner].membership;
+    hash_t node = world_id(follower), other = world_id(third), stranger = world_id(9);
+    err_t err;
+
+    world->nodes[follower].replicas[4].behind = MEMBERSHIP_CLOSE + 100;
+    world_run(world, 3 * WORLD_SECOND);
+    cr_assert_eq(membership_move(asked, 4, &node, &err), ERR_STATE);
+    cr_assert_not_null(strstr(err.text, "behind"));
+    cr_assert_eq(membership_move(asked, 17, &node, &err), ERR_NOT_FOUND);
+    cr_assert_not_null(strstr(err.text, "0 to 16"));
+    cr_assert_eq(membership_move(asked, 4, &stranger, &err), ERR_NOT_FOUND);
+    world_kill(world, third);
+    world_run(world, 5 * WORLD_SECOND);
+    cr_assert_eq(membership_move(asked, 4, &other, &err), ERR_STATE);
+    cr_assert_not_null(strstr(err.text, "not heard"));
+    world_run(world, 2 * WORLD_SECOND);
+    cr_assert_eq(world_view(world)->number, number);
+    cr_assert_eq(world_owner(world, 4, NULL, NULL), owner);
+    world_free(world);
+}
+
+/* Members of an older version could not read such a view. */
+Test(membership_owners, moves_nothing_by_hand_while_a_member_is_of_an_older_version)
+{
+    world_t *world = world_of(2, 16, 1);
+    view_t *view = malloc(sizeof *view);
+    hash_t node = world_id(world_placed(world, 4, 1));
+    err_t err;
+
+    *view = *world_view(world);
+    view->number++;
+    view->feature = VIEW_FEATURE_MOVES - 1;
+    world_write_view(world, view);
+    world_run(world, WORLD_STEP_US * 2);
+    cr_assert_eq(membership_move(world->nodes[0].membership, 4, &node, &err), ERR_STATE);
+    cr_assert_not_null(strstr(err.text, "upgrade"));
+    free(view);
+    world_free(world);
+}
+
 Test(membership_owners, gives_an_admitted_node_its_own_weight)
 {
     world_t *world = world_new(16, 1);

@@ -429,6 +429,144 @@ Test(view, takes_everything_from_a_drained_member_and_gives_it_back_later)
     free(again);
 }
 
+/* --- moves by hand ------------------------------------------------------------------------------- */
+
+static void viewed_move(const view_t *before, view_t *next, uint16_t partition, size_t member)
+{
+    const view_move_t move = {.partition = partition, .member = member};
+    err_t err = {0};
+
+    cr_assert_eq(view_place_moved(before, next, &move, &err), ERR_NONE, "%s", err.text);
+}
+
+/* Everything that was moved is owned where it was put. */
+static void viewed_check_moves(const view_t *view)
+{
+    for (size_t p = 0; p <= view->partitions; p++)
+        cr_assert(view->moved[p] == 0 || view->moved[p] - 1 == view->copies[p][0]);
+}
+
+Test(view, moves_one_partition_by_hand_and_nothing_else)
+{
+    for (uint8_t followers = 0; followers < VIEW_COPIES_MAX; followers++) {
+        view_t *first = viewed_new(16, followers, 5);
+
+        viewed_place(NULL, first);
+        for (uint16_t p = 0; p <= 16; p++) {
+            for (size_t to = 0; to < 5; to++) {
+                view_t *next = viewed_after(first);
+                hash_t node = first->members[to].node, owner = viewed_copy(first, p, 0), copy;
+
+                viewed_move(first, next, p, to);
+                copy = viewed_copy(next, p, 0);
+                cr_assert(hash_equal(&copy, &node));
+                cr_assert_eq(next->moved[p], to + 1);
+                copy = viewed_copy(next, p, 1);
+                /* Its data stay where they are, as a follower. */
+                cr_assert(followers == 0 || hash_equal(&node, &owner) || hash_equal(&copy, &owner));
+                for (uint16_t other = 0; other <= 16; other++) {
+                    if (other == p)
+                        continue;
+                    cr_assert_eq(memcmp(next->copies[other], first->copies[other],
+                                        sizeof next->copies[other]),
+                                 0);
+                    cr_assert_eq(next->moved[other], 0);
+                }
+                (void)viewed_load(next);
+                free(next);
+            }
+        }
+        free(first);
+    }
+}
+
+Test(view, leaves_what_was_moved_by_hand_through_all_later_views)
+{
+    uint64_t random = 11;
+    view_t *view = viewed_new(32, 1, 4);
+    unsigned number = 100;
+
+    viewed_place(NULL, view);
+    for (uint16_t p = 0; p < 12; p++) { /* half as much again as its share is */
+        view_t *next = viewed_after(view);
+
+        viewed_move(view, next, p, 0);
+        free(view);
+        view = next;
+    }
+    for (int step = 0; step < 60; step++) {
+        view_t *next = viewed_after(view);
+        hash_t first = view->members[0].node, owner;
+
+        if (next->member_count > 3 && viewed_random(&random) % 2 == 0)
+            viewed_remove(next, 1 + viewed_random(&random) % (next->member_count - 1u));
+        else if (next->member_count < 9)
+            viewed_add(next, number++, 100, "");
+        viewed_place(view, next);
+        viewed_check_moves(next);
+        for (uint16_t p = 0; p < 12; p++) {
+            owner = viewed_copy(next, p, 0);
+            cr_assert(hash_equal(&owner, &first));
+        }
+        /* What the others own is even among them. */
+        viewed_load_t load = viewed_load(next);
+        unsigned fair = next->partitions / next->member_count;
+        if (fair < 12) {
+            unsigned rest = 20u / (next->member_count - 1u);
+            cr_assert_eq(load.owned[0], 12);
+            for (size_t i = 1; i < next->member_count; i++)
+                cr_assert(load.owned[i] == rest || load.owned[i] == rest + 1);
+        }
+        free(view);
+        view = next;
+    }
+    free(view);
+}
+
+Test(view, forgets_a_move_when_its_member_is_drained_or_gone_or_it_is_moved_again)
+{
+    view_t *first = viewed_new(16, 1, 4), *second, *third;
+    size_t at = 0, other;
+
+    viewed_place(NULL, first);
+    while (first->copies[at][0] == 2)
+        at++;
+    second = viewed_after(first);
+    viewed_move(first, second, (uint16_t)at, 2);
+    third = viewed_after(second);
+    third->members[2].weight = 0;
+    viewed_place(second, third);
+    cr_assert_eq(third->moved[at], 0);
+    cr_assert_neq(third->copies[at][0], 2);
+    free(third);
+    third = viewed_after(second);
+    viewed_remove(third, 2);
+    viewed_place(second, third);
+    cr_assert_eq(third->moved[at], 0);
+    (void)viewed_load(third);
+    free(third);
+    third = viewed_after(second);
+    viewed_remove(third, 0); /* members behind it have other numbers now */
+    viewed_place(second, third);
+    cr_assert_eq(third->moved[at], 2);
+    viewed_check_moves(third);
+    free(third);
+    third = viewed_after(second);
+    other = second->copies[at][1];
+    viewed_move(second, third, (uint16_t)at, other);
+    cr_assert_eq(third->moved[at], other + 1);
+    cr_assert_eq(third->copies[at][0], other);
+    cr_assert_eq(third->copies[at][1], 2);
+    free(third);
+    third = viewed_after(second);
+    third->members[1].weight = 0;
+    const view_move_t to_drained = {.partition = 3, .member = 1};
+    cr_assert_eq(view_place_moved(second, third, &to_drained, NULL), ERR_INVALID);
+    free(third);
+    free(second);
+    free(first);
+}
+
 Test(view, puts_followers_on_other_racks)
 {
     for (uint8_t followers = 1; followers < 3; followers++) {
@@ -589,6 +727,34 @@ Test(view, survives_being_written_and_read)
     }
 }
 
+Test(view, survives_with_its_moves_and_is_none_with_moves_that_cannot_be)
+{
+    view_t *first = viewed_new(16, 1, 3), *view = viewed_after(first), *back = malloc(sizeof *back);
+    buffer_t bytes;
+
+    viewed_place(NULL, first);
+    *view = *first;
+    viewed_move(first, view, 5, 2);
+    bytes = viewed_bytes(view);
+    cr_assert_eq(bytes.bytes[1], VIEW_VERSION); /* who cannot read it must know that it is newer */
+    cr_assert_eq(view_decode(back, bytes.bytes, bytes.size, NULL), ERR_NONE);
+    cr_assert_eq(memcmp(view, back, sizeof *view), 0);
+    for (size_t n = 0; n < bytes.size; n++)
+        cr_assert_eq(view_decode(back, bytes.bytes, n, NULL), ERR_CORRUPT);
+    bytes.bytes[bytes.size - 17 + 5] = 0; /* of a view without moves there are no two forms */
+    cr_assert_eq(view_decode(back, bytes.bytes, bytes.size, NULL), ERR_CORRUPT);
+    buffer_free(&bytes);
+    view->moved[5] = 2;
+    cr_assert_eq(viewed_decode(view), ERR_CORRUPT);
+    view->moved[5] = 3;
+    cr_assert_eq(viewed_decode(view), ERR_NONE);
+    view->feature = VIEW_FEATURE_MOVES - 1;
+    cr_assert_eq(viewed_decode(view), ERR_CORRUPT);
+    free(first);
+    free(view);
+    free(back);
+}
+
 Test(view, is_none_without_members_or_with_a_partition_that_nobody_owns)
 {
     view_t *view = viewed_new(16, 1, 3);
@@ -642,11 +808,11 @@ Test(view, tells_a_newer_version_from_garbage)
 
     viewed_place(NULL, view);
     bytes = viewed_bytes(view);
-    cr_assert_eq(bytes.bytes[1], CHANNEL_VERSION);
-    bytes.bytes[1]++;
+    cr_assert_eq(bytes.bytes[1], 1); /* without moves every build reads it */
+    bytes.bytes[1] = VIEW_VERSION + 1;
     cr_assert_eq(view_decode(back, bytes.bytes, bytes.size, NULL), ERR_STATE);
     cr_assert(channel_head_read(&head, bytes.bytes, bytes.size));
-    cr_assert_eq(head.version, CHANNEL_VERSION + 1);
+    cr_assert_eq(head.version, VIEW_VERSION + 1);
     cr_assert_eq(head.kind, CHANNEL_VIEW);
     cr_assert(hash_equal(&head.cluster, &view->cluster));
     cr_assert(!channel_head_read(&head, "no record at all", 16));
