@@ -81,6 +81,8 @@ void partition_drop(partition_t *self, const err_t *why);
 void partition_seal_claim(partition_t *self, const hash_t *fresh_history, int64_t wall_us,
                           buffer_t *record);
 void partition_seal_release(partition_t *self, int64_t wall_us, buffer_t *record);
+/* Mark of the skips up to the record that was just accepted (actors/skips.h). */
+void partition_set_skips(partition_t *self, uint64_t mark);
 /* The own claim is accepted and stored: reads everything again and decides from here on. */
 errcode_t partition_own(partition_t *self, err_t *err);
 /* Decides no more. What was not sealed is answered: it was not applied. The round that flies waits for its fate. */

@@ -60,6 +60,11 @@ void partition_seal_release(partition_t *self, int64_t wall_us, buffer_t *record
     seal_alone(&header, "", 0, record);
 }
 
+void partition_set_skips(partition_t *self, uint64_t mark)
+{
+    self->committed.skips = mark;
+}
+
 /* ---- ownership ---- */
 
 errcode_t partition_own(partition_t *self, err_t *err)

@@ -88,9 +88,12 @@ errcode_t replica_open(replica_t *self, err_t *err)
     if (rc == ERR_NONE)
         rc = partition_load(self->partition, &self->stored, self->found, err);
     self->alive_us = 0;
-    if (rc == ERR_NONE)
+    if (rc != ERR_NONE)
+        return rc;
+    self->halted_by_record = false;
+    if (!replica_made_otherwise(self))
         replica_follow(self, 0);
-    return rc;
+    return ERR_NONE;
 }
 
 bool replica_wipe(replica_t *self, bool begin, err_t *err)
@@ -118,6 +121,17 @@ void replica_close(replica_t *self, int64_t boot_us)
     buffer_reset(&self->release);
     self->in_doubt = self->wanted = self->checking = self->follow_due = false;
     replica_become(self, REPLICA_CLOSED);
+}
+
+void replica_set_skips(replica_t *self, const skips_t *skips)
+{
+    self->skips = skips;
+}
+
+void replica_skips_grew(replica_t *self)
+{
+    if (self->state != REPLICA_CLOSED && self->state != REPLICA_HALTED)
+        (void)replica_made_otherwise(self);
 }
 
 /* ---- doubt and deposition ---- */
@@ -403,7 +417,8 @@ void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us)
 
 bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us)
 {
-    if (!self->found || boot_us < self->position_at_us ||
+    /* What halted it may have moved the position before it could be applied: that must not be stored. */
+    if (!self->found || self->state == REPLICA_HALTED || boot_us < self->position_at_us ||
         self->stored.offset == replica_position(self)->offset)
         return false;
     self->position_at_us = boot_us + POSITION_US;
@@ -524,6 +539,13 @@ bool replica_idle(const replica_t *self)
 const char *replica_trouble(const replica_t *self)
 {
     return partition_trouble(self->partition);
+}
+
+bool replica_halted_at(const replica_t *self, uint64_t *offset, uint32_t *crc)
+{
+    *offset = self->halted_offset;
+    *crc = self->halted_crc;
+    return self->state == REPLICA_HALTED && self->halted_by_record;
 }
 
 uint16_t replica_number(const replica_t *self)

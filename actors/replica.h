@@ -23,6 +23,7 @@
 #define FEALTY_REPLICA_H
 
 #include "actors/partition.h"
+#include "actors/skips.h"
 
 typedef enum {
     REPLICA_CLOSED, /* follows nothing */
@@ -47,6 +48,13 @@ errcode_t replica_open(replica_t *self, err_t *err);
 bool replica_wipe(replica_t *self, bool begin, err_t *err);
 /* Stops following; what waits is answered as by a step-down. */
 void replica_close(replica_t *self, int64_t boot_us);
+
+/* The records that an operator's word has made nothing: they are ignored like what is no record. Borrowed; may be NULL;
+ * before the copy is opened. Another set than the one that a copy was made under halts it. */
+void replica_set_skips(replica_t *self, const skips_t *skips);
+/* The set has grown: a copy that applied what is skipped now halts. One that halted there goes on once it is closed and
+ * opened. */
+void replica_skips_grew(replica_t *self);
 
 /* Wishes; each is taken back by the other. To claim: at once when nobody owns the log (a RELEASE, an empty log), else
  * over the present owner. Repeated wishes are harmless. */
@@ -75,6 +83,8 @@ bool replica_stuck(const replica_t *self, int64_t boot_us);
 /* Nothing is in the log, nothing waits to be sent to other partitions. */
 bool replica_idle(const replica_t *self);
 const char *replica_trouble(const replica_t *self); /* NULL: none */
+/* It is halted by a record of the log: which one. */
+bool replica_halted_at(const replica_t *self, uint64_t *offset, uint32_t *crc);
 void replica_metrics(const replica_t *self, buffer_t *out);
 uint16_t replica_number(const replica_t *self);
 

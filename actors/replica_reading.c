@@ -158,6 +158,49 @@ static void own_ignored(replica_t *self, const journal_record_t *record, int64_t
     replica_doubt(self, "the log did not accept its record", boot_us);
 }
 
+/* ---- skips ---- */
+
+/* Whoever applied a record that all others ignore has another history than they. It cannot be told from the rows, but
+ * from the mark that was stored with them. */
+bool replica_made_otherwise(replica_t *self)
+{
+    const position_t *position = replica_position(self);
+
+    if (!self->found || position->skips == skips_mark(self->skips, self->number, position->offset))
+        return false;
+    partition_halt(
+        self->partition,
+        "a record that was read here up to offset %llu is skipped by an operator's word: "
+        "this copy differs, `fealty partition rebuild %u` makes it anew",
+        (unsigned long long)position->offset, self->number);
+    replica_halted(self);
+    return true;
+}
+
+static bool is_skipped(const replica_t *self, const journal_record_t *record)
+{
+    record_header_t header;
+    const uint8_t *body;
+    record_reason_t reason;
+
+    return skips_count(self->skips) > 0 &&
+           record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_IGNORE &&
+           skips_have(self->skips, self->number, record->offset, header.crc);
+}
+
+static void note_halt(replica_t *self, const journal_record_t *record)
+{
+    record_header_t header;
+    const uint8_t *body;
+    record_reason_t reason;
+
+    if (record_decode(record->bytes, record->n, &header, &body, &reason) == VERDICT_IGNORE)
+        return;
+    self->halted_by_record = true;
+    self->halted_offset = record->offset;
+    self->halted_crc = header.crc;
+}
+
 void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t *effects,
                        int64_t boot_us)
 {
@@ -178,11 +221,18 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
         end_check(self, record, boot_us);
         return;
     }
+    if (is_skipped(self, record)) {
+        log_warn("partition %u: the record at offset %llu is skipped by an operator's word",
+                 self->number, (unsigned long long)record->offset);
+        own_ignored(self, record, boot_us);
+        return;
+    }
     uint64_t epoch_before = replica_position(self)->epoch;
     size_t effects_before = effects->size;
     switch (partition_on_record(self->partition, record, effects)) {
     case VERDICT_HALT:
         effects->size = effects_before;
+        note_halt(self, record);
         replica_halted(self);
         return;
     case VERDICT_IGNORE:
@@ -192,6 +242,7 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
     case VERDICT_ACCEPT: break;
     }
     self->found = true;
+    partition_set_skips(self->partition, skips_mark(self->skips, self->number, record->offset));
     if (replica_position(self)->epoch != epoch_before)
         on_claim(self, record);
     else if (is_own(&self->release, record))

@@ -35,6 +35,11 @@ struct replica {
     position_t stored;     /* as in the store */
     int64_t position_at_us;
 
+    const skips_t *skips; /* borrowed; may be NULL */
+    bool halted_by_record;
+    uint64_t halted_offset;
+    uint32_t halted_crc;
+
     /* claiming */
     bool wanted; /* to be owned by this node */
     bool clock_agrees;
@@ -66,6 +71,8 @@ void replica_doubt(replica_t *self, const char *why, int64_t boot_us);
 void replica_other_claimed(replica_t *self, bool own);
 
 /* replica_reading.c */
+/* Halts a copy that was made under other skips than there are. */
+bool replica_made_otherwise(replica_t *self);
 void replica_follow(replica_t *self, int64_t boot_us); /* from the last applied record on */
 /* A call has come: an owner that was without one for long looks at its last record again; true then. */
 bool replica_stood_still(replica_t *self, int64_t boot_us);

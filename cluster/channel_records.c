@@ -1,4 +1,4 @@
-/* channel_records.c - heads, genesis and heartbeats as bytes
+/* channel_records.c - heads, genesis, skips and heartbeats as bytes
  *
  * Bitmaps are written without their zero bytes at the end: a node that owns nothing stuck writes none of them.
  */
@@ -6,6 +6,7 @@
 
 #define HEAD_FIELDS     3
 #define FOUNDING_FIELDS (HEAD_FIELDS + 3)
+#define SKIP_FIELDS     (HEAD_FIELDS + 4)
 #define LIVENESS_FIELDS (HEAD_FIELDS + 11)
 
 static void put_bits(buffer_t *out, const uint8_t *bits);
@@ -83,6 +84,43 @@ errcode_t founding_decode(founding_t *self, const void *bytes, size_t n, err_t *
     self->partitions = (uint16_t)partitions;
     self->followers = (uint8_t)followers;
     self->hash_version = (uint32_t)hash_version;
+    return ERR_NONE;
+}
+
+void skip_encode(const skip_t *self, const hash_t *cluster, buffer_t *out)
+{
+    channel_record_begin(out, SKIP_FIELDS, CHANNEL_VERSION, CHANNEL_SKIP, cluster);
+    pack_u64(out, self->partition);
+    pack_u64(out, self->offset);
+    pack_u64(out, self->crc);
+    pack_text(out, self->reason, strlen(self->reason));
+}
+
+/* Without a reason, or with one that cannot be printed, it is none: one rule for who writes and who reads it. */
+errcode_t skip_decode(skip_t *self, hash_t *cluster, const void *bytes, size_t n, err_t *err)
+{
+    unpack_t in = unpack_from(bytes, n);
+    uint64_t partition, crc;
+    const char *text = NULL;
+    errcode_t rc;
+
+    memset(self, 0, sizeof *self);
+    rc = channel_record_open(&in, SKIP_FIELDS, CHANNEL_VERSION, CHANNEL_SKIP, cluster, err);
+    if (rc != ERR_NONE)
+        return rc;
+    partition = unpack_u64(&in);
+    self->offset = unpack_u64(&in);
+    crc = unpack_u64(&in);
+    size_t length = unpack_text(&in, &text);
+    bool good = unpack_done(&in) && partition <= VIEW_PARTITIONS_MAX && crc <= UINT32_MAX &&
+                length > 0 && length < sizeof self->reason;
+    for (size_t i = 0; good && i < length; i++)
+        good = text[i] >= ' ' && text[i] <= '~';
+    if (!good)
+        return err_set(err, ERR_CORRUPT, "these bytes are no skip");
+    self->partition = (uint16_t)partition;
+    self->crc = (uint32_t)crc;
+    memcpy(self->reason, text, length);
     return ERR_NONE;
 }
 

@@ -1,4 +1,4 @@
-/* channel_records.h - what stands in the two channels of a shared log: genesis and heartbeats, and the head of all
+/* channel_records.h - what stands in the two channels of a shared log: genesis, skips, heartbeats, and the head of all
  *
  * Contract   Every record of a channel is a msgpack array that begins with version, kind and cluster, in every version
  *            of this program, so that an older one can tell "newer than me" from garbage. A view is in view.h.
@@ -12,6 +12,7 @@
 #ifndef FEALTY_CHANNEL_RECORDS_H
 #define FEALTY_CHANNEL_RECORDS_H
 
+#include "actors/skips.h"
 #include "cluster/view.h"
 #include "protocol/pack.h"
 
@@ -19,10 +20,16 @@
 #define CHANNEL_HASH_VERSION 1 /* slot_of_customer and partition_of_slot */
 
 #define CHANNEL_GENESIS_BYTES_MAX 64
+#define CHANNEL_SKIP_BYTES_MAX    (64 + SKIP_REASON_BYTES)
 #define CHANNEL_BITMAP_BYTES      ((VIEW_PARTITIONS_MAX + 8) / 8)
 #define LIVENESS_BYTES_MAX        (9 * (VIEW_PARTITIONS_MAX + 1) + 3 * CHANNEL_BITMAP_BYTES + 128)
 
-typedef enum { CHANNEL_GENESIS = 1, CHANNEL_VIEW = 2, CHANNEL_LIVENESS = 3 } channel_kind_t;
+typedef enum {
+    CHANNEL_GENESIS = 1,
+    CHANNEL_VIEW = 2,
+    CHANNEL_LIVENESS = 3,
+    CHANNEL_SKIP = 4 /* from feature level 2 on */
+} channel_kind_t;
 
 typedef struct {
     uint64_t version;
@@ -52,6 +59,10 @@ typedef struct {
 
 void founding_encode(const founding_t *self, buffer_t *out);
 errcode_t founding_decode(founding_t *self, const void *bytes, size_t n, err_t *err);
+
+/* An operator's word: a record of a partition is nothing, for everybody and for ever. */
+void skip_encode(const skip_t *self, const hash_t *cluster, buffer_t *out);
+errcode_t skip_decode(skip_t *self, hash_t *cluster, const void *bytes, size_t n, err_t *err);
 
 /* One heartbeat. Bits: partition p is bit p % 8 of byte p / 8. */
 typedef struct {

@@ -65,6 +65,22 @@ static size_t find_sources(void *state, uint16_t partition, const char *out[FILL
     return count;
 }
 
+/* The replica must know before it judges another record; who halted there is opened again in the next pass. */
+static void on_skip(void *state, const skip_t *skip)
+{
+    governor_t *self = state;
+    replica_t *replica = find_replica(self, skip->partition);
+
+    if (skip->partition > self->config.partitions || !skips_add(self->skips, skip))
+        return;
+    log_warn("the record of partition %u at offset %llu, crc %08x, is skipped from now on: %s",
+             skip->partition, (unsigned long long)skip->offset, skip->crc, skip->reason);
+    self->skipped[skip->partition] = 1;
+    self->any_skipped = true;
+    if (replica != NULL)
+        replica_skips_grew(replica);
+}
+
 governor_t *governor_new(const governor_config_t *config)
 {
     governor_t *self = memory_zalloc(sizeof *self);
@@ -77,6 +93,7 @@ governor_t *governor_new(const governor_config_t *config)
                                             .followers = config->followers,
                                             .random = config->random,
                                             .partition = ask_partition,
+                                            .skip = on_skip,
                                             .state = self};
     pthread_condattr_t monotonic;
 
@@ -95,6 +112,8 @@ governor_t *governor_new(const governor_config_t *config)
                                   .sources = find_sources,
                                   .state = self};
     self->fills = fills_new(&fills);
+    self->skips = skips_new();
+    self->skipped = memory_zalloc((size_t)config->partitions + 1);
     buffer_init(&self->shown, STATUS_BYTES_MAX);
     self->follows = memory_zalloc(((size_t)config->partitions + 1) * sizeof *self->follows);
     buffer_init(&self->record, RECORD_MAX);
@@ -117,6 +136,8 @@ void governor_destroy(governor_t **self_p)
     *self_p = NULL;
     membership_destroy(&self->membership);
     fills_destroy(&self->fills);
+    skips_destroy(&self->skips);
+    free(self->skipped);
     buffer_free(&self->record);
     buffer_free(&self->status);
     buffer_free(&self->troubles);
@@ -237,6 +258,40 @@ static void tell_view(governor_t *self)
         self->config.view(self->config.state, view);
 }
 
+/* ---- skips ---- */
+
+/* Lent before any copy is opened: wishes are carried out only once the control channel was read to its end, so that a
+ * record is not judged by who could know already that it is skipped. */
+static void lend_skips(governor_t *self)
+{
+    if (self->skips_lent)
+        return;
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
+
+        if (replica != NULL)
+            replica_set_skips(replica, self->skips);
+    }
+    self->skips_lent = true;
+}
+
+/* What halted may go on with the skips that came since: from its last good record, like after an operator's `resume`. */
+static void open_skipped(governor_t *self, int64_t boot_us)
+{
+    if (!self->any_skipped || self->stopping)
+        return;
+    self->any_skipped = false;
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
+
+        if (self->skipped[i] && replica != NULL && replica_state(replica) == REPLICA_HALTED) {
+            replica_close(replica, boot_us);
+            (void)fills_open(self->fills, (uint16_t)i, boot_us);
+        }
+        self->skipped[i] = 0;
+    }
+}
+
 /* ---- what others look at ---- */
 
 static void append_trouble(buffer_t *out, const char *text)
@@ -286,12 +341,14 @@ static void pass(governor_t *self, int64_t wall_us, int64_t boot_us)
         self->caught_up = true;
         membership_caught_up(self->membership);
     }
+    lend_skips(self);
+    open_skipped(self, boot_us);
     membership_on_tick(self->membership, wall_us, boot_us);
     tell_view(self);
     publish_records(self);
     compare_clocks(self);
     fills_on_pass(self->fills, boot_us);
-    while (membership_next_wish(self->membership, &wish, &partition))
+    while (self->caught_up && membership_next_wish(self->membership, &wish, &partition))
         if (!self->foreign)
             carry_out(self, wish, partition, boot_us);
     (void)pthread_mutex_lock(&self->lock);

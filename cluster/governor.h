@@ -62,10 +62,16 @@ typedef enum {
     GOVERNOR_MOVE, /* of a partition and a member: "NUMBER MEMBER" */
     GOVERNOR_HOLDER, /* of a partition: *out gets the address of who owns it as known here, or an empty line */
     GOVERNOR_RESUME, /* of a partition, by its number: a halted copy here reads on from its last good record */
+    /* "NUMBER OFFSET CRC REASON": the record that halts a copy here is to be nothing for everybody. *out gets "said", or
+     * "known" when the log says so already: say it again until then. */
+    GOVERNOR_SKIP,
     GOVERNOR_REBUILD,   /* the copy here is emptied and filled from a peer, or from the log */
     GOVERNOR_PARTITIONS /* what the copies here are doing; *out gets JSON */
 } governor_word_t;
-/* An operator's word. *out (may be NULL) gets what there is to show. */
+/* An operator's word, said on the driver's thread. *out (may be NULL) gets what there is to show. */
+errcode_t governor_obey(governor_t *self, governor_word_t word, const char *about, buffer_t *out,
+                        err_t *err);
+/* The same from any other thread. */
 errcode_t governor_ask(governor_t *self, governor_word_t word, const char *about, buffer_t *out,
                        err_t *err);
 

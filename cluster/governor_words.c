@@ -2,6 +2,7 @@
  *
  * They are said on any thread and carried out on the driver's, between two passes of it.
  */
+#include "cluster/channel_records.h"
 #include "cluster/governor_state.h"
 #include "protocol/json.h"
 
@@ -94,6 +95,38 @@ static void answer_holder(governor_t *self, err_t *err)
                   view != NULL && holder < view->member_count ? view->members[holder].address : "");
 }
 
+/* As `skip` wants it said. */
+static void show_halt(governor_t *self, const replica_t *replica)
+{
+    uint64_t offset;
+    uint32_t crc;
+
+    if (replica_halted_at(replica, &offset, &crc))
+        buffer_printf(&self->shown, ",\"halted_at\":{\"offset\":%llu,\"crc\":\"%08x\"}",
+                      (unsigned long long)offset, crc);
+    else
+        buffer_text(&self->shown, ",\"halted_at\":null");
+}
+
+static void show_skips(governor_t *self, uint16_t partition)
+{
+    const char *comma = "";
+
+    buffer_text(&self->shown, ",\"skips\":[");
+    for (size_t i = 0; i < skips_count(self->skips); i++) {
+        const skip_t *skip = skips_at(self->skips, i);
+
+        if (skip->partition != partition)
+            continue;
+        buffer_printf(&self->shown, "%s{\"offset\":%llu,\"crc\":\"%08x\",\"reason\":", comma,
+                      (unsigned long long)skip->offset, skip->crc);
+        json_write_string(&self->shown, skip->reason, strlen(skip->reason));
+        buffer_byte(&self->shown, '}');
+        comma = ",";
+    }
+    buffer_byte(&self->shown, ']');
+}
+
 static void show_partitions(governor_t *self)
 {
     buffer_text(&self->shown, "[");
@@ -117,6 +150,8 @@ static void show_partitions(governor_t *self)
             json_write_string(&self->shown, trouble, strlen(trouble));
         else
             buffer_text(&self->shown, "null");
+        show_halt(self, replica);
+        show_skips(self, (uint16_t)i);
         buffer_byte(&self->shown, '}');
     }
     buffer_text(&self->shown, "]\n");
@@ -150,6 +185,109 @@ static void answer_about_partition(governor_t *self, err_t *err)
     }
 }
 
+/* "OFFSET CRC REASON", the checksum in hexadecimal digits. */
+static bool take_skip(const char *text, skip_t *skip, err_t *err)
+{
+    char *end = NULL;
+
+    errno = 0;
+    skip->offset = strtoull(text, &end, 10);
+    bool good = text[0] >= '0' && text[0] <= '9' && *end == ' ' && errno == 0;
+    if (good) {
+        const char *digits = end + 1;
+        unsigned long long crc = strtoull(digits, &end, 16);
+
+        good = end - digits <= 8 && strspn(digits, "0123456789abcdefABCDEF") > 0 && *end == ' ';
+        skip->crc = (uint32_t)crc;
+    }
+    if (!good) {
+        err_set(err, ERR_INVALID,
+                "say offset and crc as `fealty partition status` shows them, and a reason");
+        return false;
+    }
+    (void)snprintf(skip->reason, sizeof skip->reason, "%s", end + 1);
+    good = end[1] != '\0' && strlen(end + 1) < sizeof skip->reason;
+    for (const char *c = end + 1; *c != '\0'; c++)
+        good = good && *c >= ' ' && *c <= '~';
+    if (!good)
+        err_set(err, ERR_INVALID, "a reason is 1 to %d characters of plain ASCII in one line",
+                SKIP_REASON_BYTES - 1);
+    return good;
+}
+
+/* Somebody who lives and is not halted there has judged that record, and it did not halt him: his copy is good. */
+static const char *who_reads_on(const governor_t *self, uint16_t partition)
+{
+    const view_t *view = membership_view(self->membership);
+
+    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
+        if (membership_keeps(self->membership, i, partition))
+            return view->members[i].address;
+    }
+    return NULL;
+}
+
+static bool may_skip(const governor_t *self, const skip_t *skip, err_t *err)
+{
+    const replica_t *replica = self->config.replica(self->config.state, skip->partition);
+    const view_t *view = membership_view(self->membership);
+    const char *other = who_reads_on(self, skip->partition);
+    uint64_t offset;
+    uint32_t crc;
+
+    if (replica_state(replica) != REPLICA_HALTED) {
+        err_set(err, ERR_STATE, "partition %u is not halted here, it is %s", skip->partition,
+                replica_state_name(replica_state(replica)));
+    } else if (!replica_halted_at(replica, &offset, &crc)) {
+        err_set(err, ERR_STATE,
+                "partition %u is not halted by a record that could be skipped; `fealty partition "
+                "status` says why it is",
+                skip->partition);
+    } else if (offset != skip->offset || crc != skip->crc) {
+        err_set(err, ERR_STATE,
+                "partition %u is halted here at offset %llu with crc %08x, not at that record",
+                skip->partition, (unsigned long long)offset, crc);
+    } else if (other != NULL) {
+        err_set(err, ERR_STATE,
+                "%.60s reads on behind it: the copy here is at fault; `fealty partition rebuild "
+                "%u`",
+                other, skip->partition);
+    } else if (!membership_joined(self->membership) || membership_replaced(self->membership)) {
+        err_set(err, ERR_STATE, "this node is no member of the cluster at the moment");
+    } else if (view->feature < VIEW_FEATURE_SKIPS) {
+        err_set(err, ERR_STATE,
+                "some members run a version that knows no skips: upgrade them first");
+    } else if (skips_count(self->skips) == SKIPS_MAX) {
+        err_set(err, ERR_STATE, "%d records are skipped already, more are not possible", SKIPS_MAX);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+static void answer_skip(governor_t *self, err_t *err)
+{
+    const char *rest = NULL;
+    skip_t skip;
+
+    memset(&skip, 0, sizeof skip);
+    if (!take_partition(self, self->about, &skip.partition, &rest, err) ||
+        !take_skip(rest, &skip, err))
+        return;
+    if (skips_have(self->skips, skip.partition, skip.offset, skip.crc)) {
+        buffer_text(&self->shown, "known\n");
+        return;
+    }
+    if (!may_skip(self, &skip, err))
+        return;
+    buffer_reset(&self->record);
+    skip_encode(&skip, &membership_view(self->membership)->cluster, &self->record);
+    INVARIANT(!self->record.failed);
+    if (journal_publish(self->config.journal, JOURNAL_CONTROL, 0, self->record.bytes,
+                        self->record.size, err) == ERR_NONE)
+        buffer_text(&self->shown, "said\n");
+}
+
 void governor_answer(governor_t *self)
 {
     memset(&self->answer, 0, sizeof self->answer);
@@ -160,10 +298,29 @@ void governor_answer(governor_t *self)
     case GOVERNOR_REBUILD: answer_about_partition(self, &self->answer); break;
     case GOVERNOR_MOVE: answer_move(self, &self->answer); break;
     case GOVERNOR_HOLDER: answer_holder(self, &self->answer); break;
+    case GOVERNOR_SKIP: answer_skip(self, &self->answer); break;
     case GOVERNOR_DRAIN:
     case GOVERNOR_ADMIT:
     case GOVERNOR_FORGET: answer_about_member(self, &self->answer); break;
     }
+}
+
+errcode_t governor_obey(governor_t *self, governor_word_t word, const char *about, buffer_t *out,
+                        err_t *err)
+{
+    if (strlen(about) >= sizeof self->about)
+        return err_set(err, ERR_INVALID, "that is too long");
+    (void)pthread_mutex_lock(&self->lock);
+    self->word = word;
+    (void)snprintf(self->about, sizeof self->about, "%s", about);
+    governor_answer(self);
+    errcode_t rc = self->answer.code;
+    if (rc != ERR_NONE && err != NULL)
+        *err = self->answer;
+    else if (out != NULL)
+        buffer_append(out, self->shown.bytes, self->shown.size);
+    (void)pthread_mutex_unlock(&self->lock);
+    return rc;
 }
 
 /* ---- from other threads ---- */

@@ -16,6 +16,7 @@
 static void on_founding(membership_t *self, const journal_record_t *record);
 static void on_view(membership_t *self, const journal_record_t *record, int64_t boot_us);
 static void accept_view(membership_t *self);
+static void on_skip(membership_t *self, const journal_record_t *record);
 static void retire(membership_t *self, const view_t *before);
 static void seat_peers(membership_t *self, const view_t *before);
 static void renumber_holdings(membership_t *self, const view_t *before);
@@ -91,7 +92,7 @@ void membership_on_record(membership_t *self, const journal_record_t *record, in
         return;
     }
     if (head.version > channel_newest(head.kind) &&
-        (head.kind == CHANNEL_GENESIS || head.kind == CHANNEL_VIEW)) {
+        (head.kind == CHANNEL_GENESIS || head.kind == CHANNEL_VIEW || head.kind == CHANNEL_SKIP)) {
         self->too_old = true;
         membership_set_trouble(
             self,
@@ -103,6 +104,7 @@ void membership_on_record(membership_t *self, const journal_record_t *record, in
     switch (head.kind) {
     case CHANNEL_GENESIS: on_founding(self, record); break;
     case CHANNEL_VIEW: on_view(self, record, boot_us); break;
+    case CHANNEL_SKIP: on_skip(self, record); break;
     default: self->records_ignored++; /* of a later feature level, which has no use for us */
     }
 }
@@ -271,6 +273,25 @@ static void on_view(membership_t *self, const journal_record_t *record, int64_t 
     self->proposed = false;
     self->control_due = false;
     accept_view(self);
+}
+
+/* Whether it counts depends on nothing but what stands before it in the channel. */
+static void on_skip(membership_t *self, const journal_record_t *record)
+{
+    hash_t cluster;
+    skip_t skip;
+
+    if (skip_decode(&skip, &cluster, record->bytes, record->n, NULL) != ERR_NONE) {
+        self->records_bad++;
+        return;
+    }
+    if (!self->viewed || self->view->feature < VIEW_FEATURE_SKIPS ||
+        skip.partition > self->founding.partitions) {
+        self->records_ignored++;
+        return;
+    }
+    if (self->config.skip != NULL)
+        self->config.skip(self->config.state, &skip);
 }
 
 /* self->spare becomes the view. */

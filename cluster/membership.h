@@ -9,6 +9,7 @@
  *            A silent member under this node's own address is a node whose disk was replaced: it is left out.
  *            A view's placement is computed once by its proposer: owner and followers per partition, consistent hashing
  *            with bounded load, moving as little as possible from the view before.
+ *            A skip (actors/skips.h) counts when the view before it in the channel has the feature level for it.
  *            Liveness: each node publishes one heartbeat a second with the partitions that it owns, cannot move
  *            forward, and follows closely enough to take over. Silence is counted in own heartbeats that were read
  *            back: an outage of the log stops everybody's clock by itself. A follower of rank r should claim when the
@@ -24,6 +25,7 @@
 #ifndef FEALTY_MEMBERSHIP_H
 #define FEALTY_MEMBERSHIP_H
 
+#include "actors/skips.h"
 #include "cluster/view.h"
 #include "protocol/clock.h"
 #include "storage/journal.h"
@@ -58,6 +60,8 @@ typedef struct {
     const random_source_t *random;
     /* The present figures of a partition that this node follows. */
     void (*partition)(void *state, uint16_t partition, membership_partition_t *out);
+    /* May be NULL. The control channel holds a skip that counts: the same ones in the same order for every reader. */
+    void (*skip)(void *state, const skip_t *skip);
     void *state;
 } membership_config_t;
 

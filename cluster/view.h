@@ -25,6 +25,7 @@
 #define VIEW_VERSION        2 /* of its bytes; one without moves is written as version 1 */
 #define VIEW_FEATURE_LEVEL  2 /* of this build */
 #define VIEW_FEATURE_MOVES  2 /* from which on all members read moves by hand */
+#define VIEW_FEATURE_SKIPS  2 /* from which on all members obey skips */
 #define VIEW_BYTES_MAX      (24 * 1024) /* encoded */
 
 typedef struct {

@@ -392,6 +392,7 @@ errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, 
                  {"holder ", GOVERNOR_HOLDER},
                  {"partition status", GOVERNOR_PARTITIONS},
                  {"partition resume ", GOVERNOR_RESUME},
+                 {"partition skip ", GOVERNOR_SKIP},
                  {"partition rebuild ", GOVERNOR_REBUILD}};
 
     if (strcmp(words, "status") == 0) {

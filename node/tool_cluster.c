@@ -13,6 +13,8 @@
 #define ORDER_TIMEOUT_MS 10000
 #define MOVE_WAIT_US     INT64_C(60000000)
 #define LOOK_NS          20000000
+#define SKIP_WAIT_US     INT64_C(10000000)
+#define SKIP_AGAIN_NS    200000000
 #define ANSWER_MAX       ((size_t)8 * 1024 * 1024)
 
 static const char cluster_usage[] =
@@ -40,6 +42,7 @@ static const char partition_usage[] =
     "usage: fealty partition [--data DIR] status\n"
     "       fealty partition [--data DIR] resume NUMBER\n"
     "       fealty partition [--data DIR] rebuild NUMBER\n"
+    "       fealty partition [--data DIR] skip NUMBER OFFSET CRC --reason TEXT\n"
     "\n"
     "About the copies that the running node with the data directory DIR keeps, on Kafka.\n"
     "\n"
@@ -47,8 +50,13 @@ static const char partition_usage[] =
     "  resume   a copy that halted reads on from the last record that it applied; it halts again "
     "when the\n"
     "           cause is still there\n"
-    "  rebuild  empties the copy and fills it from the log's first record; the others serve "
-    "meanwhile\n";
+    "  rebuild  empties the copy and fills it from another node, or from the log; the others serve "
+    "meanwhile\n"
+    "  skip     the record at which the copy here is halted, as `status` shows it, is nothing from "
+    "now on, for every\n"
+    "           node and for ever; TEXT says why, `status` shows it. For a record that halts "
+    "everybody: while another\n"
+    "           node reads on, the copy here is at fault. What the record said is lost\n";
 
 /* `out` gets what the node has to show; NULL: it is printed. */
 static errcode_t tell(const char *data, const char *order, buffer_t *out, err_t *err)
@@ -161,26 +169,69 @@ int tool_cluster(int argc, char **argv)
     return 0;
 }
 
+/* Said until the node has read it in the log: what is written there may be lost on its way. */
+static int skip(const char *data, const char *const words[4], const char *reason)
+{
+    const clock_source_t *clock = clock_system();
+    const struct timespec moment = {.tv_nsec = SKIP_AGAIN_NS};
+    int64_t began_us = clock_boot_us(clock);
+    char order[1024];
+    buffer_t answer;
+    err_t err = {0};
+    bool known = false;
+
+    int n = snprintf(order, sizeof order, "cluster partition skip %s %s %s %s", words[1], words[2],
+                     words[3], reason);
+    if (n < 0 || (size_t)n >= sizeof order || strpbrk(order, "\r\n") != NULL) {
+        err_set(&err, ERR_INVALID, "a reason is one line of at most 200 characters");
+        return say_failed("partition", &err);
+    }
+    buffer_init(&answer, ANSWER_MAX);
+    while (!known && tell(data, order, &answer, &err) == ERR_NONE) {
+        known = answer.size == 6 && memcmp(answer.bytes, "known\n", 6) == 0;
+        buffer_reset(&answer);
+        if (known)
+            break;
+        if (clock_boot_us(clock) - began_us > SKIP_WAIT_US) {
+            err_set(&err, ERR_UNKNOWN_OUTCOME,
+                    "the log did not answer in time: say it again, or see whether `fealty "
+                    "partition status` lists it");
+            break;
+        }
+        (void)nanosleep(&moment, NULL);
+    }
+    buffer_free(&answer);
+    if (err.code != ERR_NONE)
+        return say_failed("partition", &err);
+    (void)printf("The record at offset %s of partition %s is skipped by every node; `fealty "
+                 "partition status` shows how it goes on.\n",
+                 words[2], words[1]);
+    return 0;
+}
+
 int tool_partition(int argc, char **argv)
 {
-    const char *data = "data";
-    const char *words[2] = {NULL, NULL};
+    const char *data = "data", *reason = NULL;
+    const char *words[4] = {NULL, NULL, NULL, NULL};
     size_t count = 0;
     char order[128];
     err_t err = {0};
-    const option_t options[] = {{.name = "--data", .text = &data}};
+    const option_t options[] = {{.name = "--data", .text = &data},
+                                {.name = "--reason", .text = &reason}};
 
-    switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 2, &count,
+    switch (options_parse(argc, argv, options, COUNT_OF(options), words, 1, 4, &count,
                           partition_usage)) {
     case OPTIONS_HELP: return 0;
     case OPTIONS_WRONG: return EXIT_USAGE;
     case OPTIONS_GOOD: break;
     }
+    if (strcmp(words[0], "skip") == 0 && count == 4 && reason != NULL)
+        return skip(data, words, reason);
     bool status = strcmp(words[0], "status") == 0 && count == 1;
     bool word = (strcmp(words[0], "resume") == 0 || strcmp(words[0], "rebuild") == 0) && count == 2;
     int n = snprintf(order, sizeof order, "cluster partition %s%s%s", words[0], word ? " " : "",
                      word ? words[1] : "");
-    if ((!status && !word) || n < 0 || (size_t)n >= sizeof order) {
+    if ((!status && !word) || reason != NULL || n < 0 || (size_t)n >= sizeof order) {
         (void)fputs(partition_usage, stderr);
         return EXIT_USAGE;
     }

@@ -52,6 +52,8 @@ typedef struct {
     int64_t now_us;
     uint64_t offset; /* of the journal */
     uint32_t crc;    /* of the last accepted record */
+    uint64_t skips;  /* a shared log: mark of the records up to there that an operator's word made
+                        nothing (actors/skips.h); 0: none */
 } position_t;
 
 typedef enum { VERDICT_ACCEPT, VERDICT_IGNORE, VERDICT_HALT } verdict_t;

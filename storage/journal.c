@@ -6,9 +6,10 @@
 #include <stdlib.h>
 
 /* META 'F' partition (u16 BE): msgpack, version first. */
-#define POSITION_KEY_BYTES   3
-#define POSITION_VERSION     1
-#define POSITION_VALUE_BYTES 256
+#define POSITION_KEY_BYTES     3
+#define POSITION_VERSION       2
+#define POSITION_VERSION_PLAIN 1 /* without `skips` */
+#define POSITION_VALUE_BYTES   256
 
 void journal_destroy(journal_t **self_p)
 {
@@ -29,7 +30,8 @@ static void position_key(uint8_t out[POSITION_KEY_BYTES], uint16_t partition)
 
 void journal_position_encode(const position_t *position, buffer_t *out)
 {
-    pack_u64(out, POSITION_VERSION);
+    /* Where nothing was skipped, as every version of this program reads it. */
+    pack_u64(out, position->skips != 0 ? POSITION_VERSION : POSITION_VERSION_PLAIN);
     pack_blob(out, position->history.bytes, sizeof position->history.bytes);
     pack_u64(out, position->epoch);
     pack_blob(out, position->owner.bytes, sizeof position->owner.bytes);
@@ -38,6 +40,8 @@ void journal_position_encode(const position_t *position, buffer_t *out)
     pack_i64(out, position->now_us);
     pack_u64(out, position->offset);
     pack_u64(out, position->crc);
+    if (position->skips != 0)
+        pack_u64(out, position->skips);
 }
 
 bool journal_position_decode(position_t *position, const void *bytes, size_t n)
@@ -55,7 +59,10 @@ bool journal_position_decode(position_t *position, const void *bytes, size_t n)
     position->offset = unpack_u64(&in);
     crc = unpack_u64(&in);
     position->crc = (uint32_t)crc;
-    return !in.failed && version == POSITION_VERSION && crc <= UINT32_MAX;
+    if (version == POSITION_VERSION)
+        position->skips = unpack_u64(&in);
+    return !in.failed && (version == POSITION_VERSION || version == POSITION_VERSION_PLAIN) &&
+           crc <= UINT32_MAX;
 }
 
 void journal_put_position(uint16_t partition, const position_t *position, buffer_t *batch)

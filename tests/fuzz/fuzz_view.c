@@ -50,6 +50,8 @@ static void check_others(const uint8_t *bytes, size_t n)
 {
     static liveness_t beat, beat_back;
     founding_t founding, founding_back;
+    skip_t skip, skip_back;
+    hash_t cluster;
     channel_head_t head;
 
     if (founding_decode(&founding, bytes, n, NULL) == ERR_NONE) {
@@ -58,6 +60,14 @@ static void check_others(const uint8_t *bytes, size_t n)
         INVARIANT(again.size <= CHANNEL_GENESIS_BYTES_MAX);
         INVARIANT(founding_decode(&founding_back, again.bytes, again.size, NULL) == ERR_NONE);
         INVARIANT(memcmp(&founding, &founding_back, sizeof founding) == 0);
+        INVARIANT(channel_head_read(&head, bytes, n));
+    }
+    if (skip_decode(&skip, &cluster, bytes, n, NULL) == ERR_NONE) {
+        buffer_reset(&again);
+        skip_encode(&skip, &cluster, &again);
+        INVARIANT(again.size <= CHANNEL_SKIP_BYTES_MAX);
+        INVARIANT(skip_decode(&skip_back, &cluster, again.bytes, again.size, NULL) == ERR_NONE);
+        INVARIANT(memcmp(&skip, &skip_back, sizeof skip) == 0);
         INVARIANT(channel_head_read(&head, bytes, n));
     }
     if (liveness_decode(&beat, bytes, n, NULL) == ERR_NONE) {

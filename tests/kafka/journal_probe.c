@@ -661,6 +661,46 @@ static void flood(probe_t *probe, const char *argument)
     expect(!journal_kafka_reachable(probe->journal), "Kafka is not reachable");
 }
 
+/* Into a partition of a running cluster: a claim of its own history that refers to an epoch that never was, as after a
+ * loss of records. Every reader halts there. */
+static void foreign(probe_t *probe, const char *argument)
+{
+    uint16_t partition = (uint16_t)atoi(argument != NULL ? argument : "0");
+    int64_t deadline = now_us() + PATIENCE_US;
+    record_header_t first = {.epoch = 0};
+    const uint8_t *text, previous[8] = {[2] = 1}; /* 65536 */
+    uint8_t bytes[RECORD_HEADER_BYTES];
+    record_reason_t reason;
+    journal_record_t record;
+    journal_report_t report = {.delivered = false};
+    err_t err;
+
+    open_journal(probe);
+    follow(probe, partition, 0);
+    while (first.epoch == 0 && now_us() < deadline) {
+        struct pollfd entry = {.fd = probe->wakeup, .events = POLLIN};
+
+        if (!journal_next(probe->journal, &record))
+            (void)poll(&entry, 1, 10);
+        else if (record.bytes == NULL ||
+                 record_decode(record.bytes, record.n, &first, &text, &reason) != VERDICT_ACCEPT)
+            first.epoch = 0;
+    }
+    expect(first.epoch == 1 && first.kind == RECORD_CLAIM, "the log begins with a claim");
+    first.epoch = 65537;
+    first.body_bytes = sizeof previous;
+    record_encode_header(&first, previous, bytes);
+    must(journal_append(probe->journal, partition, bytes, previous, sizeof previous, &err), &err,
+         "append");
+    while (!report.delivered && now_us() < deadline) {
+        struct pollfd entry = {.fd = probe->wakeup, .events = POLLIN};
+
+        if (!journal_report(probe->journal, &report))
+            (void)poll(&entry, 1, 10);
+    }
+    expect(report.delivered, "FOREIGN %" PRIu64 " %08x", report.offset, first.crc);
+}
+
 static void check(probe_t *probe, const char *argument)
 {
     uint16_t partitions;
@@ -687,6 +727,7 @@ static const struct {
     {"check", check},     {"order", order},     {"channels", channels}, {"pipeline", pipeline},
     {"latency", latency}, {"follows", follows}, {"idle", idle},         {"fatal", fatal},
     {"beyond", beyond},   {"load", load},       {"watch", watch},       {"flood", flood},
+    {"foreign", foreign},
 };
 
 int main(int argc, char **argv)

@@ -1,6 +1,7 @@
 """test_operators.py - an operator's words to a cluster on real Kafka: what they show, what they do, what they refuse"""
 import json
 import os
+import re
 import subprocess
 import sys
 import unittest
@@ -9,9 +10,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from harness import API, customer, wait_until  # noqa: E402
 from kafka_bed import Bed, load_tests  # noqa: E402,F401
-from kafka_nodes import Nodes, create_program  # noqa: E402
+from kafka_nodes import Nodes, create_program, partition_of  # noqa: E402
 
 PARTITIONS = 8
+PROBE = os.environ.get("JOURNAL_PROBE") or os.path.join(harness.ROOT, "build", "kafka", "journal_probe")
 
 
 def tool(*words):
@@ -54,7 +56,11 @@ class Operators(unittest.TestCase):
         return {copy["partition"]: copy for copy in json.loads(out)}
 
     def balances(self):
-        return [self.clients[1].get(API + "/loyaltyAccounts/%d/" % account).json["points_balance"] for account in self.accounts]
+        return [self.ask(1, API + "/loyaltyAccounts/%d/" % account).json["points_balance"] for account in self.accounts]
+
+    def ask(self, place, path):
+        self.clients[place].close()  # a connection that was idle for seconds is closed by the node, and dies with it
+        return self.clients[place].get(path)
 
     def test_the_status_names_members_owners_and_followers(self):
         view = wait_until(lambda: self.settled(), 30, "an owner for every partition")
@@ -70,7 +76,7 @@ class Operators(unittest.TestCase):
 
     def test_over_http_any_node_shows_the_cluster(self):
         for place in range(2):
-            answer = self.clients[place].get("/cluster/")
+            answer = self.ask(place, "/cluster/")
             self.assertEqual(answer.status, 200)
             self.assertEqual(answer.json["cluster"], self.view()["cluster"])
 
@@ -103,16 +109,12 @@ class Operators(unittest.TestCase):
             self.assertEqual(code, 2)
             self.assertIn("already", text)
         # Whoever is stopped and comes back finds it where it was put.
-        self.end(target)
+        self.nodes[target].end()
         wait_until(lambda: number in self.cluster.owned(1 - target), 30, "the other one to have taken over")
         self.nodes[target].spawn()
         self.nodes[target].wait_ready(60)
         wait_until(lambda: number in self.cluster.owned(target), 60, "it to be back")
         self.assertTrue(self.partition(number)["moved"])
-
-    def end(self, place):
-        self.nodes[place].end()
-        self.clients[place].close()  # its connection died with the node
 
     def partition(self, number):
         return wait_until(self.settled, 60, "an owner for every partition")["partition_list"][number]
@@ -150,6 +152,70 @@ class Operators(unittest.TestCase):
         self.assertEqual(code, 2)
         self.assertIn("not halted", text)
 
+    def put_foreign_record(self, number):
+        """One that halts every reader; returns its offset and checksum as words."""
+        done = subprocess.run([PROBE, self.kafka.bootstrap, "fealty", "foreign", str(number)], stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, timeout=60, check=False,
+                              env=dict(os.environ, SINGLE="1", PARTITIONS=str(PARTITIONS)))
+        self.assertEqual(done.returncode, 0, done.stdout)
+        return re.search(r"FOREIGN (\d+) ([0-9a-f]{8})", done.stdout).groups()
+
+    def skip(self, place, *words, reason="the broker made it up"):
+        return tool("partition", "--data", self.data(place), "skip", *words, "--reason", reason)
+
+    def test_a_record_that_halts_everybody_is_skipped_by_an_operators_word(self):
+        wait_until(self.settled, 60, "an owner for every partition")
+        account = self.accounts[3]
+        number = partition_of(account, PARTITIONS)
+        before = self.balances()
+        code, _, text = self.skip(0, str(number), "1", "00000000")
+        self.assertEqual(code, 2)
+        self.assertIn("not halted here", text)
+        offset, crc = self.put_foreign_record(number)
+        halt = {"offset": int(offset), "crc": crc}
+        for place in range(2):
+            wait_until(lambda: self.copies(place)[number]["halted_at"] == halt, 30, "node %d to halt there" % place)
+            self.assertEqual(self.copies(place)[number]["state"], "halted")
+        self.assertEqual(self.ask(1, API + "/loyaltyAccounts/%d/" % account).status, 503)
+        code, _, text = tool("partition", "--data", self.data(0), "resume", str(number))
+        wait_until(lambda: self.copies(0)[number]["halted_at"] == halt, 30, "it to halt there again")
+        for words, reason, sentence in (((str(number), offset, "00000000"), "x", "crc " + crc),
+                                        ((str(number), str(int(offset) + 1), crc), "x", "offset " + offset),
+                                        ((str(number), offset, "xyz"), "x", "offset and crc"),
+                                        ((str(number), offset, crc), "", "a reason is"),
+                                        ((str(number), offset, crc), "x" * 201, "a reason is"),
+                                        (("99", offset, crc), "x", "numbered 0 to")):
+            code, _, text = self.skip(0, *words, reason=reason)
+            self.assertEqual(code, 2)
+            self.assertIn(sentence, text)
+        self.assertEqual(tool("partition", "--data", self.data(0), "skip", str(number), offset, crc)[0], 1)
+        # A second is what its last heartbeat may be old: until then the other one may seem to read on.
+        code, out, text = wait_until(lambda: (lambda said: said if "reads on" not in said[2] else None)(
+            self.skip(0, str(number), offset, crc)), 20, "both to be known as halted")
+        self.assertEqual((code, text), (0, ""))
+        self.assertIn("skipped by every node", out)
+        wait_until(self.settled, 60, "an owner for every partition")
+        wait_until(lambda: self.ask(1, API + "/loyaltyAccounts/%d/" % account).status == 200, 30, "answers")
+        self.assertEqual(self.balances(), before)
+        listed = [dict(halt, reason="the broker made it up")]
+        for place in range(2):
+            copy = self.copies(place)[number]
+            self.assertIn(copy["state"], ("owner", "standby"))
+            self.assertEqual((copy["skips"], copy["halted_at"], copy["trouble"]), (listed, None, None))
+        self.assertEqual(self.skip(1, str(number), offset, crc)[0], 0)  # it is known: nothing more to do
+        # Whoever starts later, or reads the log from its beginning, judges it likewise.
+        self.nodes[1].end()
+        self.nodes[1].spawn()
+        self.nodes[1].wait_ready(60)
+        wait_until(self.settled, 60, "an owner for every partition")
+        follower = 0 if self.partition(number)["owner"] == self.cluster.addresses[1] else 1
+        self.assertEqual(tool("partition", "--data", self.data(follower), "rebuild", str(number))[0], 0)
+        owner = self.copies(1 - follower)[number]
+        again = wait_until(lambda: (lambda copy: copy if copy and copy["state"] == "standby" and
+                                    copy["seq"] >= owner["seq"] else None)(self.copies(follower).get(number)),
+                           60, "the copy to be as far as the owner's")
+        self.assertEqual((again["epoch"], again["trouble"]), (owner["epoch"], None))
+
     def test_what_is_owned_is_not_rebuilt_and_a_wrong_number_is_said(self):
         wait_until(self.settled, 60, "an owner for every partition")
         code, _, text = tool("partition", "--data", self.data(1), "rebuild",
@@ -173,12 +239,11 @@ class Operators(unittest.TestCase):
         self.assertIn("fealty migrate", text)
 
     def test_reads_take_a_level_and_refuse_another_word(self):
-        client = self.clients[0]
         path = API + "/loyaltyAccounts/%d/" % self.accounts[0]
         for level in ("linearizable", "session", "any"):
-            answer = client.get(path + "?consistency=" + level)
+            answer = self.ask(0, path + "?consistency=" + level)
             self.assertEqual((answer.status, answer.json["points_balance"]), (200, 100), level)
-        answer = client.get(path + "?consistency=sometimes")
+        answer = self.ask(0, path + "?consistency=sometimes")
         self.assertEqual(answer.status, 400)
         self.assertIn("consistency", answer.json)
 

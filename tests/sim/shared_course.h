@@ -45,6 +45,9 @@ static inline bool run_chosen(run_t *self, uint64_t odds)
 void run_choose_course(run_t *self);
 /* A fault, if the dice say so. */
 void run_maybe_fault(run_t *self);
+/* Profile skips: now and then a record lands that halts every reader; somebody sees it and has it skipped. */
+void run_maybe_foreign(run_t *self);
+void run_say_skips(run_t *self);
 /* What has lasted long enough ends. */
 void run_mend(run_t *self);
 /* The log and the network as they are in this life; and as they are when nothing is wrong. */

@@ -3,6 +3,8 @@
 
 #include "protocol/log.h"
 
+#include <stdio.h>
+
 #define FAULT_MOST_US  INT64_C(9000000)
 #define FAULT_LEAST_US INT64_C(50000)
 
@@ -50,6 +52,9 @@ static const course_t courses[] = {
     [PROFILE_CUT_READ] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_STORM) | BIT(FAULT_PAUSE),
                           .odds = 60},
     [PROFILE_CUT_CONFIRMED] = {.faults = BIT(FAULT_TRUNCATE) | BIT(FAULT_PAUSE), .odds = 90},
+    [PROFILE_SKIPS] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_LOG) |
+                                 BIT(FAULT_WIPE),
+                       .odds = 140},
     [PROFILE_MIXED] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_LOG) |
                                  BIT(FAULT_CUT_PEER) | BIT(FAULT_WIPE) | BIT(FAULT_OLD_DISK) |
                                  BIT(FAULT_CLOCK) | BIT(FAULT_LEAVE) | BIT(FAULT_STORM) |
@@ -128,6 +133,61 @@ static void write_stray(run_t *self)
     header.chain = position.chain;
     record_encode_header(&header, "", bytes);
     log_shared_intrude(shared_log(life->world), p, bytes, sizeof bytes);
+}
+
+/* A claim of this history over an epoch that never was. */
+void run_maybe_foreign(run_t *self)
+{
+    life_t *life = &self->life;
+    log_shared_t *log = shared_log(life->world);
+    record_header_t header = {.kind = RECORD_CLAIM, .body_bytes = 8};
+    uint8_t previous[8] = {0}, bytes[RECORD_HEADER_BYTES + 8];
+    position_t position;
+
+    if (life->profile != PROFILE_SKIPS || !run_chosen(self, 250) || skips_count(life->skips) >= 12)
+        return;
+    header.partition = (uint16_t)dice_below(&life->dice, (uint64_t)life->partitions + 1);
+    if (!life_read_log(life, header.partition, &position) || position.epoch == 0)
+        return;
+    previous[2] = 1; /* 65536 */
+    header.history = position.history;
+    header.epoch = 65537;
+    header.incarnation = hash_bytes("foreign", 7);
+    header.at_us = shared_now_us(life->world);
+    record_encode_header(&header, previous, bytes);
+    memcpy(bytes + RECORD_HEADER_BYTES, previous, sizeof previous);
+    log_shared_intrude(log, header.partition, bytes, sizeof bytes);
+    const log_entry_t *last =
+        log_shared_entry(log, header.partition, log_shared_count(log, header.partition) - 1);
+    const skip_t skip = {.partition = header.partition,
+                         .offset = last->offset,
+                         .crc = header.crc,
+                         .reason = "a test"};
+    INVARIANT(skips_add(life->skips, &skip));
+    life->report->faults++;
+}
+
+void run_say_skips(run_t *self)
+{
+    life_t *life = &self->life;
+
+    if (life->profile != PROFILE_SKIPS)
+        return;
+    for (size_t i = 0; i < shared_nodes(life->world); i++) {
+        node_t *node = shared_node(life->world, i);
+
+        for (uint16_t p = 0; p <= life->partitions && node->up && !node->paused; p++) {
+            char words[96];
+            uint64_t offset;
+            uint32_t crc;
+
+            if (!replica_halted_at(node->replicas[p], &offset, &crc) || !run_chosen(self, 8))
+                continue;
+            (void)snprintf(words, sizeof words, "%u %llu %08x a test", p,
+                           (unsigned long long)offset, crc);
+            (void)governor_obey(node->governor, GOVERNOR_SKIP, words, NULL, NULL);
+        }
+    }
 }
 
 static void set_clock(run_t *self, size_t number)

@@ -82,6 +82,18 @@ static void compare_verdicts(life_t *life, uint16_t partition, const log_entry_t
                   partition, entry->offset, other, record_reason_name(reason), verdict);
 }
 
+/* An operator had it skipped. */
+static bool is_skipped(const life_t *life, uint16_t partition, const log_entry_t *entry)
+{
+    record_header_t header;
+    record_reason_t reason;
+    const uint8_t *body;
+
+    return skips_count(life->skips) > 0 &&
+           record_decode(entry->bytes, entry->n, &header, &body, &reason) == VERDICT_ACCEPT &&
+           skips_have(life->skips, partition, entry->offset, header.crc);
+}
+
 /* Applies the first `count` entries of a partition's log. */
 void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told)
 {
@@ -90,6 +102,8 @@ void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t coun
     *told = (told_t){.claims = 0};
     for (size_t i = 0; i < count && !self->life->failed; i++) {
         const log_entry_t *entry = log_shared_entry(log, partition, i);
+        if (is_skipped(self->life, partition, entry))
+            continue;
         position_t before = told->position;
         record_kind_t kind = RECORD_DECISIONS;
         const uint8_t *body = NULL;
@@ -121,6 +135,8 @@ bool life_read_log(life_t *life, uint16_t partition, position_t *position)
     *position = (position_t){.epoch = 0};
     for (size_t i = 0; i < log_shared_count(log, partition); i++) {
         const log_entry_t *entry = log_shared_entry(log, partition, i);
+        if (is_skipped(life, partition, entry))
+            continue;
         record_kind_t kind;
         const uint8_t *body;
         size_t n;

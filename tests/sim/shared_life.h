@@ -87,6 +87,8 @@ typedef struct {
     bool transfers;     /* between partitions */
     bool halts_allowed; /* the log is cut behind somebody's back */
     cut_t cut;
+    skips_t
+        *skips; /* owned; records that halt everybody until an operator's word (profile skips) */
     /* What landed after a cut refers to what is lost: every reader halts there, until an operator's word. */
     bool broken[NODE_PARTITIONS_MAX + 1];
     bool any_broken;

@@ -30,7 +30,8 @@
     X(PROFILE_CUT_READ, "cut-read")         /* it loses what some had read, and nobody had confirmed */ \
     X(PROFILE_CUT_CONFIRMED, "cut-confirmed") /* it loses what it had confirmed */            \
     X(PROFILE_RESTORED, "restored")         /* no shared log: a node comes back from an older copy, see restored.h */ \
-    X(PROFILE_MIXED, "mixed")               /* all but the cuts */
+    X(PROFILE_MIXED, "mixed")               /* all but the cuts */                            \
+    X(PROFILE_SKIPS, "skips")               /* records that halt every reader, and an operator who has them skipped */
 /* clang-format on */
 
 typedef enum {
