@@ -567,6 +567,58 @@ Test(view, forgets_a_move_when_its_member_is_drained_or_gone_or_it_is_moved_agai
     free(first);
 }
 
+Test(view, keeps_moves_and_comes_to_an_end_with_any_weights_and_members)
+{
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        uint64_t random = seed * 977;
+        unsigned number = 100;
+        view_t *view = viewed_new((uint16_t)(1 + viewed_random(&random) % 40),
+                                  (uint8_t)(viewed_random(&random) % VIEW_COPIES_MAX),
+                                  (unsigned)(1 + viewed_random(&random) % 6));
+
+        viewed_place(NULL, view);
+        for (int step = 0; step < 40; step++) {
+            view_t *next = viewed_after(view);
+            uint16_t partition = (uint16_t)(viewed_random(&random) % (view->partitions + 1u));
+            size_t member = viewed_random(&random) % view->member_count;
+
+            switch (viewed_random(&random) % 6) {
+            case 0:
+                if (next->member_count < 9)
+                    viewed_add(next, number++, (uint32_t)(viewed_random(&random) % 300), "");
+                break;
+            case 1:
+                if (member > 0)
+                    viewed_remove(next, member);
+                break;
+            case 2:
+                next->members[member].weight = /* the first one always takes something */
+                    (uint32_t)(viewed_random(&random) % 300) + (member == 0);
+                break;
+            default:
+                if (next->members[member].weight > 0)
+                    viewed_move(view, next, partition, member);
+                break;
+            }
+            if (next->moved[partition] == view->moved[partition])
+                viewed_place(view, next);
+            viewed_check_moves(next);
+            (void)viewed_load(next);
+            for (size_t p = 0; p <= next->partitions; p++) {
+                hash_t was =
+                    view->moved[p] != 0 ? view->members[view->moved[p] - 1].node : (hash_t){{0}};
+                size_t now = view->moved[p] != 0 ? view_member(next, &was) : SIZE_MAX;
+
+                if (now != SIZE_MAX && next->members[now].weight > 0 && p != partition)
+                    cr_assert_eq(next->moved[p], now + 1);
+            }
+            free(view);
+            view = next;
+        }
+        free(view);
+    }
+}
+
 Test(view, puts_followers_on_other_racks)
 {
     for (uint8_t followers = 1; followers < 3; followers++) {
