@@ -18,7 +18,7 @@
 #include "tests/sim/dice.h"
 #include "tests/sim/log_shared.h"
 
-#define NODE_PARTITIONS_MAX 32
+#define NODE_PARTITIONS_MAX 256
 #define NODE_MAIL_MAX       4096
 
 typedef struct {
