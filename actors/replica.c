@@ -312,11 +312,11 @@ static void win(replica_t *self)
              (unsigned long long)self->claim_epoch);
 }
 
-void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
+int64_t replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
 {
     flight_t flight = partition_flight(self->partition);
+    int64_t took_us = 0;
 
-    (void)boot_us;
     if (self->deposed) {
         self->deposed = false;
         partition_resolve(self->partition, flight.flying && flight_delivered(self, &flight), false);
@@ -326,17 +326,19 @@ void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us)
         self->claim_delivered)
         win(self);
     if (!replica_deciding(self))
-        return;
+        return 0;
     flight = partition_flight(self->partition);
     if (flight.flying && flight.accepted == flight.records && flight_delivered(self, &flight)) {
         partition_answer(self->partition);
         partition_landed(self->partition, wall_us);
+        took_us = boot_us - self->flight_at_us;
     }
     if (self->state == REPLICA_DRAINING && replica_owned_by_nobody(self)) {
         partition_step_down(self->partition);
         replica_become(self, REPLICA_STANDBY);
         log_info("partition %u is released", self->number);
     }
+    return took_us;
 }
 
 /* ---- writing ---- */
@@ -384,18 +386,32 @@ static void write_release(replica_t *self, int64_t wall_us, int64_t boot_us)
         replica_doubt(self, err.text, boot_us);
 }
 
-void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us)
+bool replica_write(replica_t *self, bool round, int64_t wall_us, int64_t boot_us)
 {
+    bool flew = partition_flight(self->partition).flying;
+
     if (self->state == REPLICA_HALTED || self->state == REPLICA_CLOSED)
-        return;
+        return false;
     if (self->follow_due && boot_us >= self->follow_at_us)
         replica_follow(self, boot_us);
     begin_claim(self, boot_us);
     write_claim(self, wall_us, boot_us);
-    if (replica_deciding(self) && !partition_flight(self->partition).flying)
+    if (round && replica_deciding(self) && !partition_flight(self->partition).flying)
         write_round(self, wall_us, boot_us);
     if (self->state == REPLICA_DRAINING)
         write_release(self, wall_us, boot_us);
+    return !flew && partition_flight(self->partition).flying;
+}
+
+bool replica_flies(const replica_t *self, int64_t since_us)
+{
+    return partition_flight(self->partition).flying && self->flight_at_us >= since_us;
+}
+
+bool replica_has_round(const replica_t *self)
+{
+    return replica_deciding(self) && !partition_flight(self->partition).flying &&
+           partition_has_round(self->partition);
 }
 
 /* For something of its own in the log. */

@@ -71,8 +71,14 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
 void replica_on_report(replica_t *self, const journal_report_t *report, int64_t boot_us);
 /* Now and then: the position over records without effects, appended to effects. false: nothing to store. */
 bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us);
-void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us);
-void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us);
+/* How long the round was in the log that landed, 0 when none did. */
+int64_t replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us);
+/* round false: no round yet, others go first (pacing.h). Returns whether one is in the log that was not before. */
+bool replica_write(replica_t *self, bool round, int64_t wall_us, int64_t boot_us);
+/* A round of it is in the log, written at since_us or later. */
+bool replica_flies(const replica_t *self, int64_t since_us);
+/* One waits to be written. */
+bool replica_has_round(const replica_t *self);
 
 replica_state_t replica_state(const replica_t *self);
 const char *replica_state_name(replica_state_t state);

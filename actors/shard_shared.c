@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -17,6 +18,8 @@
 #define PASS_RECORDS_MAX \
     4096 /* from the log, per pass: mail must not wait for a follower that catches up */
 #define PASS_BYTES_MAX (16u * 1024 * 1024)
+#define SOON_US        200
+#define QUEUED_US      10000
 
 static void *run(void *state);
 
@@ -168,32 +171,68 @@ static void tell_ownership(shard_t *self, size_t i)
     governor->owned(governor->state, self->config.owned[i], epoch);
 }
 
+/* What landed is answered before anything is written, so that the next round holds what came meanwhile. Then partitions
+ * write in turn, as many as the pacing allows; who has to wait is looked at again in the next pass. */
 static void settle_and_write(shard_t *self, int64_t now_us, int64_t boot_us)
 {
-    for (size_t i = 0; i < self->config.owned_count; i++) {
+    size_t count = self->config.owned_count, first = self->turn;
+    int64_t since_us = boot_us - pacing_overdue_us(&self->pacing);
+
+    self->flying_rounds = 0;
+    self->queued = false;
+    for (size_t i = 0; i < count; i++) {
+        int64_t took_us = self->touched[i] ? replica_settle(self->replicas[i], now_us, boot_us) : 0;
+        if (took_us > 0)
+            pacing_landed(&self->pacing, took_us, boot_us);
+        self->flying_rounds += replica_flies(self->replicas[i], since_us);
+    }
+    for (size_t k = 0; k < count; k++) {
+        size_t i = (first + k) % count;
+        bool free = self->flying_rounds < pacing_rounds(&self->pacing);
         if (!self->touched[i])
             continue;
-        self->touched[i] = false;
-        replica_settle(self->replicas[i], now_us, boot_us);
-        replica_write(self->replicas[i], now_us, boot_us);
+        if (replica_write(self->replicas[i], free, now_us, boot_us)) {
+            self->flying_rounds++;
+            self->turn = (i + 1) % count;
+        }
+        self->touched[i] = !free && replica_has_round(self->replicas[i]);
+        self->queued |= self->touched[i];
         tell_ownership(self, i);
     }
 }
 
-/* Until mail, the log or the next tick. */
+/* While the log has something of ours its answer is near, and to fall asleep and be woken takes longer than that: look
+ * again and again, for a short time, leaving the processor to whoever wants it. */
+static bool comes_soon(shard_t *self, struct pollfd *wakeup)
+{
+    int64_t until_us = self->flying_rounds > 0 ? clock_boot_us(self->config.clock) + SOON_US : 0;
+
+    while (clock_boot_us(self->config.clock) < until_us) {
+        if (poll(wakeup, 1, 0) != 0)
+            return true;
+        (void)sched_yield();
+    }
+    return false;
+}
+
+/* Until mail, the log, the next tick, or the time to look whether a round is overdue. */
 static void wait_for_work(shard_t *self)
 {
     int64_t left_us = self->next_tick_us - clock_boot_us(self->config.clock);
     struct pollfd wakeup = {.fd = self->config.shared->wakeup, .events = POLLIN};
-    struct timespec timeout = {.tv_nsec = left_us > 0 ? left_us * 1000 : 0};
+    struct timespec timeout = {0};
     eventfd_t count;
+
+    if (self->queued && left_us > QUEUED_US)
+        left_us = QUEUED_US;
+    timeout.tv_nsec = left_us > 0 ? left_us * 1000 : 0;
 
     atomic_store(&self->sleeping, 1);
     pthread_mutex_lock(&self->lock);
     bool frames = self->incoming.size > 0;
     pthread_mutex_unlock(&self->lock);
     if (atomic_load(&self->mailbox) == NULL && !frames && self->local.size == 0 &&
-        !atomic_load(&self->stopping))
+        !atomic_load(&self->stopping) && !comes_soon(self, &wakeup))
         (void)ppoll(&wakeup, 1, &timeout, NULL);
     atomic_store(&self->sleeping, 0);
     (void)eventfd_read(self->config.shared->wakeup, &count); /* the descriptor does not block */
@@ -205,6 +244,7 @@ static void *run(void *state)
     const shard_governor_t *governor = self->config.shared;
 
     shard_go_first();
+    pacing_init(&self->pacing);
     shard_publish(self);
     while (!atomic_load(&self->stopping)) {
         int64_t now_us = shard_wall_us(self);

@@ -10,6 +10,7 @@
 #ifndef FEALTY_SHARD_STATE_H
 #define FEALTY_SHARD_STATE_H
 
+#include "actors/pacing.h"
 #include "actors/partition.h"
 #include "actors/replica.h"
 #include "actors/shard.h"
@@ -61,6 +62,10 @@ struct shard {
     int64_t next_tick_us, next_publish_us; /* boot clock */
 
     /* shared log */
+    pacing_t pacing;
+    size_t turn;               /* index of the replica that may write first */
+    unsigned flying_rounds;    /* in the log, those that are overdue not counted */
+    bool queued;               /* somebody waits for its turn */
     uint64_t *told_epoch;      /* owned; by index: what the governor knows to be owned here */
     atomic_bool leaving, left; /* everything is to be released; is released */
 };

@@ -15,8 +15,8 @@
 
 #include "storage/journal.h"
 
-#define LOG_NODES_MAX  8
-#define LOG_TOPICS_MAX 36 /* partitions, the catalogue's, two channels */
+#define LOG_NODES_MAX  32
+#define LOG_TOPICS_MAX 260 /* partitions, the catalogue's, two channels */
 
 typedef struct log_shared log_shared_t;
 

@@ -7,6 +7,7 @@
  */
 #include "protocol/log.h"
 #include "protocol/mutant.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/shared_run.h"
 #include "tests/sim/simulation.h"
 
@@ -34,7 +35,8 @@ typedef struct {
     uint64_t seed, first, count;
     unsigned jobs;
     const char *mutant;
-    int profile; /* only lives of this one; -1: all */
+    int profile;                /* only lives of this one; -1: all */
+    uint64_t nodes, partitions; /* of a large cluster */
 } options_t;
 
 /* What a process tells. */
@@ -245,7 +247,9 @@ static int usage(void)
     fprintf(stderr, "usage: sim [--embedded | --shared] [--seeds N] [--first SEED] [--jobs N]\n"
                     "           [--profile NAME]   (only shared lives of that kind)\n"
                     "       sim [--embedded | --shared] --seed SEED [-v]\n"
-                    "       sim --mutant NAME [--seeds N]   (a build with mutants)\n");
+                    "       sim --mutant NAME [--seeds N]   (a build with mutants)\n"
+                    "       sim --scale NODES [--partitions N] [--seed SEED]   (a large cluster "
+                    "without load)\n");
     return 2;
 }
 
@@ -275,6 +279,13 @@ static bool parse(options_t *options, int argc, char **argv)
         } else if (strcmp(argv[i], "--seed") == 0) {
             options->seed = value;
             options->one = true;
+            i++;
+        } else if (strcmp(argv[i], "--scale") == 0 && value >= 2 && value <= SCALE_NODES_MAX) {
+            options->nodes = value;
+            i++;
+        } else if (strcmp(argv[i], "--partitions") == 0 && value >= 1 &&
+                   value <= SCALE_PARTITIONS_MAX) {
+            options->partitions = value;
             i++;
         } else if (strcmp(argv[i], "--seeds") == 0 || strcmp(argv[i], "--runs") == 0) {
             options->count = value;
@@ -344,9 +355,23 @@ static bool run_shared(options_t *options)
     return sums.failed == 0;
 }
 
+static bool run_scale(const options_t *options)
+{
+    scale_report_t report;
+    err_t err;
+    bool good = scale_run(options->seed, (uint16_t)options->nodes, (uint16_t)options->partitions, 1,
+                          &report, &err);
+
+    if (good)
+        scale_print(&report, (uint16_t)options->nodes, (uint16_t)options->partitions);
+    else
+        printf("seed %" PRIu64 ": %s\n", options->seed, err.text);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
-    options_t options = {.first = 1, .jobs = 2, .profile = -1};
+    options_t options = {.first = 1, .jobs = 2, .profile = -1, .partitions = 256};
 
     if (!parse(&options, argc, argv))
         return usage();
@@ -354,6 +379,8 @@ int main(int argc, char **argv)
         return 2;
     /* What nodes say about their faults is not for the reader of a thousand lives. */
     log_configure(options.verbose ? LOG_DEBUG : (log_level_t)(LOG_ERROR + 1), false);
+    if (options.nodes > 0)
+        return run_scale(&options) ? 0 : 1;
     if (options.one)
         return (options.embedded ? live_embedded(options.seed, true) : live_shared(options.seed))
                    ? 0

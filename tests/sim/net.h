@@ -11,7 +11,7 @@
 
 #include "tests/sim/dice.h"
 
-#define NET_NODES_MAX 8
+#define NET_NODES_MAX 32
 
 typedef struct {
     int64_t delay_max_us, slow_max_us;

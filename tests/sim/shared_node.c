@@ -12,6 +12,8 @@
 #define TICK_US          50000
 #define PASS_LEAST_US    300 /* a thread needs some time for a pass, too */
 #define PASS_RECORDS_MAX 64
+#define ROUNDS_AT_A_TIME 2
+#define OVERDUE_US       20000
 #define SYNC_ODDS        40 /* of a tick: the disk writes back on its own */
 
 /* ---- clocks and chance ---- */
@@ -281,6 +283,31 @@ static void tick(node_t *self, int64_t wall_us)
         node_sync(self);
 }
 
+/* As a shard does, with fewer rounds at a time, so that some have to wait. */
+static void settle_and_write(node_t *self, int64_t wall_us)
+{
+    unsigned flying = 0;
+    uint16_t count = self->config.partitions + 1, first = self->turn;
+
+    for (uint16_t p = 0; p < count; p++) {
+        if (self->touched[p])
+            (void)replica_settle(self->replicas[p], wall_us, self->now_us);
+        flying += replica_flies(self->replicas[p], self->now_us - OVERDUE_US);
+    }
+    for (uint16_t k = 0; k < count; k++) {
+        uint16_t p = (uint16_t)(first + k) % count;
+        bool free = flying < ROUNDS_AT_A_TIME;
+
+        if (!self->touched[p])
+            continue;
+        if (replica_write(self->replicas[p], free, wall_us, self->now_us)) {
+            flying++;
+            self->turn = (uint16_t)(p + 1) % count;
+        }
+        self->touched[p] = !free && replica_has_round(self->replicas[p]);
+    }
+}
+
 void node_pass(node_t *self, int64_t now_us)
 {
     INVARIANT(self->up);
@@ -295,13 +322,7 @@ void node_pass(node_t *self, int64_t now_us)
         governor_on_pass(self->governor, wall_us, now_us);
     else if (governor_on_stop(self->governor, wall_us, now_us))
         self->left = true;
-    for (uint16_t p = 0; p <= self->config.partitions; p++) {
-        if (!self->touched[p])
-            continue;
-        self->touched[p] = false;
-        replica_settle(self->replicas[p], wall_us, now_us);
-        replica_write(self->replicas[p], wall_us, now_us);
-    }
+    settle_and_write(self, wall_us);
 }
 
 int64_t node_next_us(const node_t *self, int64_t now_us)

@@ -18,7 +18,7 @@
 #include "tests/sim/dice.h"
 #include "tests/sim/log_shared.h"
 
-#define NODE_PARTITIONS_MAX 32
+#define NODE_PARTITIONS_MAX 256
 #define NODE_MAIL_MAX       4096
 
 typedef struct {
@@ -59,6 +59,7 @@ typedef struct {
     governor_t *governor;
     replica_t *replicas[NODE_PARTITIONS_MAX + 1];
     bool touched[NODE_PARTITIONS_MAX + 1];
+    uint16_t turn;        /* who may write first */
     frame_mail_t *frames; /* owned */
     size_t frame_count, frame_capacity;
     request_t *requests[NODE_MAIL_MAX]; /* one reference each */

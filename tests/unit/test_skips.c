@@ -300,8 +300,8 @@ static void reader_read(reader_t *self)
             cr_assert_eq(store_write(self->store, &part, 1, true, NULL), ERR_NONE);
         }
         buffer_reset(&effects);
-        replica_settle(self->replica, PAPER_TIME_US, self->now_us);
-        replica_write(self->replica, PAPER_TIME_US, self->now_us);
+        (void)replica_settle(self->replica, PAPER_TIME_US, self->now_us);
+        (void)replica_write(self->replica, true, PAPER_TIME_US, self->now_us);
     }
     buffer_free(&effects);
 }
