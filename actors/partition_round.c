@@ -238,6 +238,7 @@ static void answer_definitions(partition_t *self)
 void round_clear(round_t *round)
 {
     overlay_clear(round->overlay);
+    crowd_clear(&round->crowd);
     buffer_reset(&round->body);
     buffer_reset(&round->results);
     buffer_reset(&round->session_changes);

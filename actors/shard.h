@@ -70,6 +70,7 @@ typedef struct {
     uint32_t mailbox_max;    /* requests; default 4096 per owned partition at most */
     uint32_t round_max;      /* commands per round; default 256 */
     uint32_t cache_accounts; /* accounts kept decoded; default 65,536 */
+    uint32_t account_max;    /* see partition_config_t */
 } shard_config_t;
 
 shard_t *shard_new(const shard_config_t *config);
