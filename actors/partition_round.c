@@ -84,6 +84,8 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
     /* What the log will say of it, so that the next record of this round can follow. */
     verdict_t verdict = record_judge(&self->decided, &header, start, *n, header.at_us, &reason);
     INVARIANT(verdict == VERDICT_ACCEPT);
+    if (header.body_bytes > 0)
+        self->place = log_place_of(&self->decided);
     if (self->now->sealed <= KNOWN_RECORDS)
         self->now->known[self->now->sealed - 1] =
             (known_t){.header = header, .chain_after = self->decided.chain};
@@ -273,6 +275,7 @@ void partition_fly(partition_t *self)
               self->state == PARTITION_HALTED);
     round->halted = self->state == PARTITION_HALTED;
     round->changes_bytes = self->changes.size;
+    round->place = self->place;
     if (round->pairs_changed)
         for (uint16_t i = 0; i <= self->config.partitions; i++) {
             round->out[i] = self->sending[i].decided;
@@ -299,9 +302,11 @@ void round_answer(round_t *round, const err_t *why)
             request_complete(reply->request, NULL, 0, &unknown);
         else if (why != NULL || reply->err.code != ERR_NONE)
             request_complete(reply->request, NULL, 0, why != NULL ? why : &reply->err);
-        else
+        else {
+            reply->request->place = round->place;
             request_complete(reply->request, round->results.bytes + reply->result_at,
                              reply->result_bytes, NULL);
+        }
         request_release(reply->request);
     }
     round->reply_count = 0;

@@ -93,7 +93,8 @@ typedef struct {
     overlay_t *overlay;                  /* owned */
     crowd_t crowd;                       /* commands by account */
     buffer_t results;
-    reply_t *replies; /* owned */
+    log_place_t place; /* once it flies: in the log, covers all that it says */
+    reply_t *replies;  /* owned */
     size_t reply_count, reply_capacity;
     bool answered;            /* its replies have left */
     bool pairs_changed;       /* then `out` and `in` are what its commit makes true */
@@ -110,7 +111,9 @@ struct partition {
     char trouble[256];
     position_t committed; /* what the log has accepted */
     position_t decided;   /* after the records of this round */
-    int64_t now_us;       /* time of the decision being made */
+    log_place_t
+        place; /* of the last of them that has effects: others need not be read to see the same */
+    int64_t now_us; /* time of the decision being made */
     uint64_t next_sequence;
     uint64_t in_force; /* catalogue version of decided state */
     checkpoint_t checkpoint;

@@ -196,7 +196,8 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
         on_claim(self, record);
     else if (is_own(&self->release, record))
         buffer_reset(&self->release); /* its own RELEASE: settle ends the draining */
-    if (effects->size > effects_before) {
+    /* A claim's is stored at once: its owner's first answers name it. */
+    if (effects->size > effects_before || replica_position(self)->epoch != epoch_before) {
         journal_put_position(self->number, replica_position(self), effects);
         self->stored = *replica_position(self);
     }

@@ -179,6 +179,8 @@ static verdict_t judge_claim(position_t *state, const record_header_t *header, c
     state->history = header->history;
     state->epoch = header->epoch;
     state->owner = header->incarnation;
+    memmove(state->ends + 1, state->ends, sizeof state->ends - sizeof state->ends[0]);
+    state->ends[0] = state->seq;
     return VERDICT_ACCEPT;
 }
 
