@@ -164,7 +164,6 @@ errcode_t partition_load(partition_t *self, const position_t *position, bool fou
 
     self->committed = found ? *position : (position_t){0};
     self->decided = self->committed;
-    self->place = log_place_of(&self->committed);
     self->unacked = 0;
     for (size_t i = 0; i <= self->config.partitions; i++) {
         self->sending[i] = (sending_t){.decided = {.next = 1}, .committed = {.next = 1}};

@@ -84,8 +84,6 @@ bool partition_seal(partition_t *self, int64_t wall_us, const uint8_t **record, 
     /* What the log will say of it, so that the next record of this round can follow. */
     verdict_t verdict = record_judge(&self->decided, &header, start, *n, header.at_us, &reason);
     INVARIANT(verdict == VERDICT_ACCEPT);
-    if (header.body_bytes > 0)
-        self->place = log_place_of(&self->decided);
     if (self->now->sealed <= KNOWN_RECORDS)
         self->now->known[self->now->sealed - 1] =
             (known_t){.header = header, .chain_after = self->decided.chain};
@@ -275,7 +273,7 @@ void partition_fly(partition_t *self)
               self->state == PARTITION_HALTED);
     round->halted = self->state == PARTITION_HALTED;
     round->changes_bytes = self->changes.size;
-    round->place = self->place;
+    round->place = log_place_of(&self->decided);
     if (round->pairs_changed)
         for (uint16_t i = 0; i <= self->config.partitions; i++) {
             round->out[i] = self->sending[i].decided;

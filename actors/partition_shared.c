@@ -136,10 +136,9 @@ void partition_resolve(partition_t *self, bool covered, bool claim_covered)
             why = NULL;
         if (why == NULL && reply->err.code != ERR_NONE)
             why = &reply->err;
-        /* Of the round only what was accepted has a place in the log. */
+        /* What was decided after it may not be in the log; what is, up to the claim that settles it, is read already. */
         if (why == NULL)
-            reply->request->place = (log_place_t){round->place.history, round->epoch,
-                                                  round->first_seq + round->accepted - 1};
+            reply->request->place = log_place_of(&self->committed);
         request_complete(reply->request,
                          why == NULL ? round->results.bytes + reply->result_at : NULL,
                          why == NULL ? reply->result_bytes : 0, why);

@@ -111,9 +111,7 @@ struct partition {
     char trouble[256];
     position_t committed; /* what the log has accepted */
     position_t decided;   /* after the records of this round */
-    log_place_t
-        place; /* of the last of them that has effects: others need not be read to see the same */
-    int64_t now_us; /* time of the decision being made */
+    int64_t now_us;       /* time of the decision being made */
     uint64_t next_sequence;
     uint64_t in_force; /* catalogue version of decided state */
     checkpoint_t checkpoint;

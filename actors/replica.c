@@ -401,9 +401,9 @@ void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us)
         replica_doubt(self, "the log did not answer for 10 s", boot_us);
 }
 
-bool replica_position_due(replica_t *self, buffer_t *effects, bool at_once, int64_t boot_us)
+bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us)
 {
-    if (!self->found || (boot_us < self->position_at_us && !at_once) ||
+    if (!self->found || boot_us < self->position_at_us ||
         self->stored.offset == replica_position(self)->offset)
         return false;
     self->position_at_us = boot_us + POSITION_US;

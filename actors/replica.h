@@ -61,9 +61,8 @@ void replica_on_tick(replica_t *self, int64_t wall_us, int64_t boot_us);
 void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t *effects,
                        int64_t boot_us);
 void replica_on_report(replica_t *self, const journal_report_t *report, int64_t boot_us);
-/* Now and then, or at once when somebody waits for it: the position over records without effects, appended to effects.
- * false: nothing to store. */
-bool replica_position_due(replica_t *self, buffer_t *effects, bool at_once, int64_t boot_us);
+/* Now and then: the position over records without effects, appended to effects. false: nothing to store. */
+bool replica_position_due(replica_t *self, buffer_t *effects, int64_t boot_us);
 void replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us);
 void replica_write(replica_t *self, int64_t wall_us, int64_t boot_us);
 

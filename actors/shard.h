@@ -47,8 +47,8 @@ typedef struct {
     bool (*on_stop)(void *state, int64_t wall_us, int64_t boot_us);
     /* A replica became owner (the epoch that it claimed) or is one no more (epoch 0). */
     void (*owned)(void *state, uint16_t partition, uint64_t epoch);
-    /* Effects or positions were stored, or 50 ms have passed. true: somebody waits for positions. May be NULL. */
-    bool (*stored)(void *state);
+    /* Effects were stored, with their positions. May be NULL. */
+    void (*stored)(void *state);
     /* false while the log does not answer: requests are refused at once. */
     bool (*reachable)(void *state);
     void *state;

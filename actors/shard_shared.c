@@ -121,17 +121,11 @@ static bool read_log(shard_t *self, int64_t now_us, int64_t boot_us)
     return records == PASS_RECORDS_MAX || bytes >= PASS_BYTES_MAX;
 }
 
-static bool tell_stored(const shard_t *self)
-{
-    const shard_governor_t *governor = self->config.shared;
-
-    return governor->stored != NULL && governor->stored(governor->state);
-}
-
 static void store_effects(shard_t *self)
 {
-    err_t err = {0};
+    const shard_governor_t *governor = self->config.shared;
     bool any = self->effects.size > 0;
+    err_t err = {0};
 
     INVARIANT(!self->effects.failed);
     /* A store that fails can be made anew from the log, but not by a process that does not know what it holds. */
@@ -141,8 +135,8 @@ static void store_effects(shard_t *self)
         abort();
     }
     buffer_reset(&self->effects);
-    if (any)
-        (void)tell_stored(self);
+    if (any && governor->stored != NULL)
+        governor->stored(governor->state);
 }
 
 static void tick(shard_t *self, int64_t now_us, int64_t boot_us)
@@ -150,12 +144,11 @@ static void tick(shard_t *self, int64_t now_us, int64_t boot_us)
     if (boot_us < self->next_tick_us)
         return;
     self->next_tick_us = boot_us + SHARD_TICK_US;
-    bool awaited = tell_stored(self);
     for (size_t i = 0; i < self->config.owned_count; i++) {
         if (replica_state(self->replicas[i]) == REPLICA_CLOSED)
             continue;
         replica_on_tick(self->replicas[i], now_us, boot_us);
-        (void)replica_position_due(self->replicas[i], &self->effects, awaited, boot_us);
+        (void)replica_position_due(self->replicas[i], &self->effects, boot_us);
         self->touched[i] = true;
     }
     if (self->effects.size > 0)

@@ -57,9 +57,9 @@ static void on_owned(void *state, uint16_t partition, uint64_t epoch)
     router_set_owned(self->router, partition, epoch > 0 ? epoch : UINT64_MAX, epoch > 0);
 }
 
-static bool on_stored(void *state)
+static void on_stored(void *state)
 {
-    return router_stored(((shared_log_t *)state)->router);
+    (void)router_stored(((shared_log_t *)state)->router);
 }
 
 static bool is_reachable(void *state)

@@ -15,7 +15,10 @@ static bool history_read(hash_t *out, const char **at, const char *end);
 
 log_place_t log_place_of(const position_t *position)
 {
-    return (log_place_t){position->history, position->epoch, position->seq};
+    /* A journal that does not keep it has no other readers. */
+    if (position->effects_epoch == 0)
+        return (log_place_t){position->history, position->epoch, position->seq};
+    return (log_place_t){position->history, position->effects_epoch, position->effects_seq};
 }
 
 /* The end of an epoch is the seq at which the claim of the next one was accepted: no record of it counts after that. A

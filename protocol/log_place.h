@@ -37,6 +37,8 @@ typedef enum {
     LOG_PLACE_LOST     /* it will never be reached: it belongs to no log that this copy knows */
 } log_place_verdict_t;
 
+/* What an answer from there names: the last record that has effects. Copies store those with their position at once, the
+ * position over others when there is time. */
 log_place_t log_place_of(const position_t *position);
 log_place_verdict_t log_place_judge(const position_t *at, const log_place_t *place);
 

@@ -58,6 +58,8 @@ typedef struct {
     /* seq at which the claims of epoch, epoch - 1, ... were accepted: the ends of the epochs before them. For clients'
      * places (log_place.h) only, so a journal that has no use for them leaves them out. */
     uint64_t ends[POSITION_ENDS];
+    /* Of the last claim or record with a body: who has read up to there has seen all that there is to see. */
+    uint64_t effects_epoch, effects_seq;
 } position_t;
 
 typedef enum { VERDICT_ACCEPT, VERDICT_IGNORE, VERDICT_HALT } verdict_t;

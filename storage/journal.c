@@ -40,6 +40,8 @@ void journal_position_encode(const position_t *position, buffer_t *out)
     pack_u64(out, position->crc);
     for (size_t i = 0; i < POSITION_ENDS; i++)
         pack_u64(out, position->ends[i]);
+    pack_u64(out, position->effects_epoch);
+    pack_u64(out, position->effects_seq);
 }
 
 bool journal_position_decode(position_t *position, const void *bytes, size_t n)
@@ -57,10 +59,12 @@ bool journal_position_decode(position_t *position, const void *bytes, size_t n)
     position->offset = unpack_u64(&in);
     crc = unpack_u64(&in);
     position->crc = (uint32_t)crc;
-    /* A row from before the ends were kept: every epoch ended here at the latest. */
-    bool ends = !unpack_done(&in);
+    /* A row from before these were kept: every epoch ended here at the latest, all effects did. */
+    bool whole = !unpack_done(&in);
     for (size_t i = 0; i < POSITION_ENDS; i++)
-        position->ends[i] = ends ? unpack_u64(&in) : position->seq;
+        position->ends[i] = whole ? unpack_u64(&in) : position->seq;
+    position->effects_epoch = whole ? unpack_u64(&in) : position->epoch;
+    position->effects_seq = whole ? unpack_u64(&in) : position->seq;
     return !in.failed && version == POSITION_VERSION && crc <= UINT32_MAX;
 }
 

@@ -274,7 +274,7 @@ static void tick(node_t *self, int64_t wall_us)
         if (replica_state(self->replicas[p]) == REPLICA_CLOSED)
             continue;
         replica_on_tick(self->replicas[p], wall_us, self->now_us);
-        (void)replica_position_due(self->replicas[p], &self->effects, false, self->now_us);
+        (void)replica_position_due(self->replicas[p], &self->effects, self->now_us);
         self->touched[p] = true;
     }
     store_effects(self);

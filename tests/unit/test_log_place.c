@@ -113,8 +113,12 @@ Test(log_place, travels_between_nodes_as_it_is)
 }
 
 /* Epoch 9 at seq 100; the claims of epochs 9, 8, 7, 6 were accepted at seq 90, 70, 70, 40. */
-static const position_t log_place_here = {
-    .history = {{1}}, .epoch = 9, .seq = 100, .ends = {90, 70, 70, 40}};
+static const position_t log_place_here = {.history = {{1}},
+                                          .epoch = 9,
+                                          .seq = 100,
+                                          .ends = {90, 70, 70, 40},
+                                          .effects_epoch = 9,
+                                          .effects_seq = 97};
 
 static log_place_verdict_t log_place_verdict(uint64_t epoch, uint64_t seq)
 {
@@ -190,8 +194,12 @@ Test(log_place, the_ends_are_stored_with_the_position)
     journal_position_encode(&log_place_here, &bytes);
     cr_assert(journal_position_decode(&back, bytes.bytes, bytes.size));
     cr_assert_arr_eq(back.ends, log_place_here.ends, sizeof back.ends);
-    /* As programs before wrote it: four small numbers less. */
-    cr_assert(journal_position_decode(&back, bytes.bytes, bytes.size - POSITION_ENDS));
+    cr_assert_eq(back.effects_epoch, 9);
+    cr_assert_eq(back.effects_seq, 97);
+    cr_assert_eq(log_place_of(&back).seq, 97);
+    /* As programs before wrote it: six small numbers less. */
+    cr_assert(journal_position_decode(&back, bytes.bytes, bytes.size - POSITION_ENDS - 2));
+    cr_assert_eq(log_place_of(&back).seq, 100);
     for (size_t i = 0; i < POSITION_ENDS; i++)
         cr_assert_eq(back.ends[i], 100);
     buffer_free(&bytes);
