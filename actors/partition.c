@@ -396,6 +396,26 @@ static void answer_missing(partition_t *self, waiting_t **link)
     answer_waiting(self, link, NULL, 0, &err);
 }
 
+/* Counts the command, unless enough of its account wait already. */
+static bool is_crowded(partition_t *self, const command_t *command, err_t *err)
+{
+    uint64_t key = crowd_key(command);
+
+    if (key == 0)
+        return false;
+    if (crowd_count(&self->now->crowd, key) +
+            (self->flying != NULL ? crowd_count(&self->flying->crowd, key) : 0) >=
+        self->config.account_max) {
+        metric_add(METRIC_OVERLOADED, 1);
+        err_set(err, ERR_OVERLOADED,
+                "%u requests of this account wait already; nothing was written, ask again",
+                self->config.account_max);
+        return true;
+    }
+    crowd_add(&self->now->crowd, key);
+    return false;
+}
+
 void partition_on_command(partition_t *self, request_t *request, int64_t wall_us)
 {
     command_t command;
@@ -422,6 +442,10 @@ void partition_on_command(partition_t *self, request_t *request, int64_t wall_us
     }
     if (command.kind == COMMAND_BARRIER) {
         reply_result(self, request, NULL, 0);
+        return;
+    }
+    if (self->config.account_max > 0 && is_crowded(self, &command, &err)) {
+        reply_error(self, request, &err);
         return;
     }
     metric_add(METRIC_COMMANDS, 1);

@@ -20,6 +20,9 @@
 #include "protocol/clock.h"
 #include "storage/journal.h"
 
+/* What a node gives as account_max: one account must not fill the rounds of all others. */
+#define PARTITION_ACCOUNT_PENDING_MAX 64
+
 typedef struct partition partition_t;
 
 typedef struct {
@@ -33,6 +36,8 @@ typedef struct {
     hash_t incarnation;
     bool shared;       /* the log is shared with other nodes: replica.c drives it, see below */
     uint32_t pair_max; /* unacknowledged requests to one partition; 0: MESSAGE_PAIR_MAX */
+    uint32_t
+        account_max; /* commands of one account that wait for the log, then ERR_OVERLOADED; 0: no such limit */
     /* Frame for the owner of partition dst (maybe this very shard). At most once. */
     void (*send)(void *state, uint16_t dst, const void *frame, size_t n);
     void (*session)(void *state, const hash_t *token, const void *value, size_t n);

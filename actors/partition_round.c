@@ -238,6 +238,7 @@ static void answer_definitions(partition_t *self)
 void round_clear(round_t *round)
 {
     overlay_clear(round->overlay);
+    crowd_clear(&round->crowd);
     buffer_reset(&round->body);
     buffer_reset(&round->results);
     buffer_reset(&round->session_changes);
@@ -272,6 +273,7 @@ void partition_fly(partition_t *self)
               self->state == PARTITION_HALTED);
     round->halted = self->state == PARTITION_HALTED;
     round->changes_bytes = self->changes.size;
+    round->place = log_place_of(&self->decided);
     if (round->pairs_changed)
         for (uint16_t i = 0; i <= self->config.partitions; i++) {
             round->out[i] = self->sending[i].decided;
@@ -298,9 +300,11 @@ void round_answer(round_t *round, const err_t *why)
             request_complete(reply->request, NULL, 0, &unknown);
         else if (why != NULL || reply->err.code != ERR_NONE)
             request_complete(reply->request, NULL, 0, why != NULL ? why : &reply->err);
-        else
+        else {
+            reply->request->place = round->place;
             request_complete(reply->request, round->results.bytes + reply->result_at,
                              reply->result_bytes, NULL);
+        }
         request_release(reply->request);
     }
     round->reply_count = 0;

@@ -141,6 +141,9 @@ void partition_resolve(partition_t *self, bool covered, bool claim_covered)
             why = NULL;
         if (why == NULL && reply->err.code != ERR_NONE)
             why = &reply->err;
+        /* What was decided after it may not be in the log; what is, up to the claim that settles it, is read already. */
+        if (why == NULL)
+            reply->request->place = log_place_of(&self->committed);
         request_complete(reply->request,
                          why == NULL ? round->results.bytes + reply->result_at : NULL,
                          why == NULL ? reply->result_bytes : 0, why);

@@ -12,6 +12,7 @@
 #ifndef FEALTY_PARTITION_STATE_H
 #define FEALTY_PARTITION_STATE_H
 
+#include "actors/crowd.h"
 #include "actors/message.h"
 #include "actors/overlay.h"
 #include "actors/partition.h"
@@ -90,8 +91,10 @@ typedef struct {
     uint64_t epoch, first_seq;           /* shared log: of its records */
     known_t known[KNOWN_RECORDS];        /* the first of them, to be recognised */
     overlay_t *overlay;                  /* owned */
+    crowd_t crowd;                       /* commands by account */
     buffer_t results;
-    reply_t *replies; /* owned */
+    log_place_t place; /* once it flies: in the log, covers all that it says */
+    reply_t *replies;  /* owned */
     size_t reply_count, reply_capacity;
     bool answered;            /* its replies have left */
     bool pairs_changed;       /* then `out` and `in` are what its commit makes true */

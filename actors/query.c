@@ -4,12 +4,14 @@
 #include "actors/query_run.h"
 #include "actors/reconcile.h"
 #include "protocol/codec.h"
+#include "storage/journal.h"
 
 #define RECONCILIATION_VERSION 1
 #define RECONCILIATION_FIELDS  7
 #define REQUEST_ROWS_MAX       100
 #define KEY_OF_REQUEST_BYTES   (2 + 1 + UUID_BYTES + 1 + HASH_BYTES)
 
+static errcode_t look_where(query_state_t *self, log_place_t *place, err_t *err);
 static errcode_t dispatch(query_state_t *self, err_t *err);
 static errcode_t query_account(query_state_t *self, err_t *err);
 static errcode_t query_entry(query_state_t *self, err_t *err);
@@ -34,9 +36,12 @@ errcode_t query_decode(query_t *self, const void *bytes, size_t n, err_t *err)
 errcode_t answer_decode(answer_t *self, const void *bytes, size_t n, err_t *err)
 {
     unpack_t in = unpack_from(bytes, n);
+    uint8_t place[LOG_PLACE_BYTES];
+    uint32_t members;
 
     memset(self, 0, sizeof *self);
-    if (unpack_array(&in) != 3)
+    members = unpack_array(&in);
+    if (members != 3 && members != 4)
         return err_set(err, ERR_CORRUPT, "an answer cannot be read");
     self->count = unpack_u64(&in);
     self->count_exact = unpack_bool(&in);
@@ -47,6 +52,8 @@ errcode_t answer_decode(answer_t *self, const void *bytes, size_t n, err_t *err)
 
         (void)unpack_blob(&in, &row);
     }
+    if (members == 4 && unpack_fixed(&in, place, sizeof place))
+        self->place = log_place_unpack(place);
     if (!unpack_done(&in)) {
         self->row_count = 0;
         return err_set(err, ERR_CORRUPT, "an answer cannot be read");
@@ -88,6 +95,8 @@ errcode_t query_run(const query_context_t *context, uint16_t partition, const vo
 {
     query_t question;
     query_state_t self;
+    log_place_t place = {.epoch = 0};
+    bool placed;
     errcode_t rc = query_decode(&question, query, n, NULL);
 
     if (rc != ERR_NONE)
@@ -105,20 +114,72 @@ errcode_t query_run(const query_context_t *context, uint16_t partition, const vo
     buffer_init(&self.rows, answer->max);
     buffer_init(&self.scratch, QUERY_ROW_BYTES_MAX);
     self.snapshot = store_snapshot_new(context->store);
-    rc = dispatch(&self, err);
+    placed = (question.set & QUERY_PLACE) != 0 || question.after.n > 0;
+    rc = placed ? look_where(&self, &place, err) : ERR_NONE;
+    if (rc == ERR_NONE)
+        rc = dispatch(&self, err);
     store_snapshot_destroy(context->store, &self.snapshot);
+    placed = placed && place.epoch != 0;
     if (rc == ERR_NONE) {
-        pack_array(answer, 3);
+        pack_array(answer, placed ? 4 : 3);
         pack_u64(answer, self.count);
         pack_bool(answer, self.count_exact);
         pack_array(answer, self.row_count);
         buffer_append(answer, self.rows.bytes, self.rows.size);
+        if (placed) {
+            uint8_t room[LOG_PLACE_BYTES];
+
+            log_place_pack(&place, room);
+            pack_blob(answer, room, sizeof room);
+        }
         if (answer->failed || self.rows.failed)
             rc = err_field(err, ERR_INVALID, "page_size",
                            "the rows of this page are too large together");
     }
     buffer_free(&self.rows);
     buffer_free(&self.scratch);
+    return rc;
+}
+
+/* Where the snapshot stands in the log, and whether it has reached what the asker has seen. */
+static errcode_t look_where(query_state_t *self, log_place_t *place, err_t *err)
+{
+    const text_t after = self->query->after;
+    position_t at;
+    bool found = false;
+    uint64_t next;
+    errcode_t rc;
+
+    if (after.n % LOG_PLACE_BYTES != 0 || after.n > LOG_PLACES_MAX * LOG_PLACE_BYTES)
+        return err_set(err, ERR_INVALID, "the query cannot be read");
+    rc = self->context->shared ? journal_position_at(self->context->store, self->snapshot,
+                                                     self->partition, &at, &found, err)
+                               : journal_embedded_position(self->context->store, self->partition,
+                                                           &at, &next, &found, err);
+    if (rc != ERR_NONE)
+        return rc;
+    /* A log of this node's own is never behind and ends no epoch early: all that it has counts. */
+    for (size_t i = 0; !self->context->shared && i < POSITION_ENDS; i++)
+        at.ends[i] = at.seq;
+    for (size_t i = 0; i < after.n; i += LOG_PLACE_BYTES) {
+        log_place_t asked = log_place_unpack((const uint8_t *)after.bytes + i);
+        log_place_verdict_t verdict = log_place_judge(&at, &asked);
+
+        if (verdict == LOG_PLACE_AHEAD && self->context->shared)
+            rc = err_set(err, ERR_POSITION_AHEAD,
+                         "this copy of partition %u stands at epoch %llu, seq %llu and has not "
+                         "reached epoch %llu, seq %llu",
+                         self->partition, (unsigned long long)at.epoch, (unsigned long long)at.seq,
+                         (unsigned long long)asked.epoch, (unsigned long long)asked.seq);
+        else if (verdict != LOG_PLACE_REACHED)
+            return err_set(err, ERR_POSITION_LOST,
+                           "the log of partition %u does not hold epoch %llu, seq %llu of this "
+                           "history: what was seen there may be gone; read without X-Position",
+                           self->partition, (unsigned long long)asked.epoch,
+                           (unsigned long long)asked.seq);
+    }
+    if (rc == ERR_NONE && found)
+        *place = log_place_of(&at);
     return rc;
 }
 

@@ -3,16 +3,19 @@
  * Contract   A query runs against a snapshot of this node's store, for one partition, without the shard's thread.
  *            With the embedded journal that is linearizable: the owner is the only writer and RocksDB shows a batch
  *            only after its sync. Encoded queries and answers travel between nodes; any bytes are safe.
+ *            On a shared log any copy may be asked, and `after` names the places that it must have reached.
  * Threads    Any.
  * Ownership  Caller's buffers.
  * Units      Microseconds; counts are bounded (see QUERY_COUNT_EXACT_MAX).
- * Errors     ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO, ERR_INVALID for a query that cannot be read.
+ * Errors     ERR_NOT_FOUND, ERR_CORRUPT, ERR_IO, ERR_INVALID for a query that cannot be read; ERR_POSITION_AHEAD: this
+ *            copy has not reached a place of `after` yet; ERR_POSITION_LOST: it never will.
  */
 #ifndef FEALTY_QUERY_H
 #define FEALTY_QUERY_H
 
 #include "actors/catalogue.h"
 #include "actors/rows.h"
+#include "protocol/log_place.h"
 
 #define QUERY_COUNT_EXACT_MAX 10000
 
@@ -41,6 +44,7 @@ typedef enum {
 #define QUERY_BY_TIME      UINT32_C(64)
 #define QUERY_DELETED      UINT32_C(128) /* include deleted ones */
 #define QUERY_OLDEST_FIRST UINT32_C(256)
+#define QUERY_PLACE        UINT32_C(512) /* the answer is to name a place that covers it */
 
 #define QUERY_FIELDS(X)            \
     X(1, u8, uint8_t, kind)        \
@@ -60,7 +64,8 @@ typedef enum {
     X(15, hash, hash_t, key_hash)  \
     X(16, hash, hash_t, token)     \
     X(17, u8, uint8_t, resource)   \
-    X(18, u32, uint32_t, id)
+    X(18, u32, uint32_t, id)       \
+    X(19, blob, text_t, after) /* places of this partition, LOG_PLACE_BYTES each */
 
 typedef struct {
 #define X(number, codec, type, name) type name;
@@ -71,13 +76,14 @@ typedef struct {
 void query_encode(const query_t *self, buffer_t *out);
 errcode_t query_decode(query_t *self, const void *bytes, size_t n, err_t *err);
 
-/* Answers: msgpack array [count, count_exact, rows: array of blobs]. Rows are encoded account_t, entry_t, key_row_t,
- * JSON text or figures, by kind. */
+/* Answers: msgpack array [count, count_exact, rows: array of blobs]; where a place was asked for, a fourth member: its
+ * LOG_PLACE_BYTES. Rows are encoded account_t, entry_t, key_row_t, JSON text or figures, by kind. */
 typedef struct {
     uint64_t count;
     bool count_exact;
     uint32_t row_count;
-    unpack_t rows; /* read row_count blobs from it */
+    unpack_t rows;     /* read row_count blobs from it */
+    log_place_t place; /* epoch 0: none */
 } answer_t;
 errcode_t answer_decode(answer_t *self, const void *bytes, size_t n, err_t *err);
 
@@ -97,6 +103,7 @@ typedef struct {
     store_t *store;
     const catalogue_t *catalogue;
     uint16_t partitions; /* of customers */
+    bool shared;         /* the log is shared: this copy may be behind it */
 } query_context_t;
 
 errcode_t query_run(const query_context_t *context, uint16_t partition, const void *query, size_t n,

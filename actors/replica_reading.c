@@ -228,6 +228,7 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
         return;
     }
     uint64_t epoch_before = replica_position(self)->epoch;
+    uint64_t effects_seq_before = replica_position(self)->effects_seq;
     size_t effects_before = effects->size;
     switch (partition_on_record(self->partition, record, effects)) {
     case VERDICT_HALT:
@@ -247,7 +248,9 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
         on_claim(self, record);
     else if (is_own(&self->release, record))
         buffer_reset(&self->release); /* its own RELEASE: settle ends the draining */
-    if (effects->size > effects_before) {
+    /* Of what answers may name the position is stored at once, of other records when there is time. */
+    if (effects->size > effects_before || replica_position(self)->epoch != epoch_before ||
+        replica_position(self)->effects_seq != effects_seq_before) {
         journal_put_position(self->number, replica_position(self), effects);
         self->stored = *replica_position(self);
     }

@@ -8,11 +8,12 @@
  * Ownership  request_new returns one reference; posting adds its own; request_release drops one.
  * Units      deadline_us is UTC wall time in microseconds, absolute; it travels in the command too.
  * Errors     err.code == ERR_NONE: `result` holds an encoded result_t. Otherwise err says why there is none.
+ *            `place` is set before request_complete by who knows it.
  */
 #ifndef FEALTY_REQUEST_H
 #define FEALTY_REQUEST_H
 
-#include "protocol/command.h"
+#include "protocol/log_place.h"
 
 #include <stdatomic.h>
 
@@ -30,6 +31,8 @@ struct request {
     void *waiting;        /* used by whoever holds it (partition, transport) */
     err_t err;
     buffer_t result; /* owned; encoded result_t */
+    log_place_t
+        place; /* of a result: a place in the partition's log that covers it; epoch 0: none */
     atomic_int refs;
     atomic_int completed;
 };

@@ -132,6 +132,7 @@ shard_t *shard_new(const shard_config_t *config)
                                         .catalogue = config->catalogue,
                                         .cache = self->cache,
                                         .incarnation = config->incarnation,
+                                        .account_max = config->account_max,
                                         .send = send_frame,
                                         .session = tell_session,
                                         .state = self};

@@ -47,6 +47,8 @@ typedef struct {
     bool (*on_stop)(void *state, int64_t wall_us, int64_t boot_us);
     /* A replica became owner (the epoch that it claimed) or is one no more (epoch 0). */
     void (*owned)(void *state, uint16_t partition, uint64_t epoch);
+    /* Effects were stored, with their positions. May be NULL. */
+    void (*stored)(void *state);
     /* false while the log does not answer: requests are refused at once. */
     bool (*reachable)(void *state);
     void *state;
@@ -70,6 +72,7 @@ typedef struct {
     uint32_t mailbox_max;    /* requests; default 4096 per owned partition at most */
     uint32_t round_max;      /* commands per round; default 256 */
     uint32_t cache_accounts; /* accounts kept decoded; default 65,536 */
+    uint32_t account_max;    /* see partition_config_t */
 } shard_config_t;
 
 shard_t *shard_new(const shard_config_t *config);

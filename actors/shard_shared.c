@@ -126,6 +126,8 @@ static bool read_log(shard_t *self, int64_t now_us, int64_t boot_us)
 
 static void store_effects(shard_t *self)
 {
+    const shard_governor_t *governor = self->config.shared;
+    bool any = self->effects.size > 0;
     err_t err = {0};
 
     INVARIANT(!self->effects.failed);
@@ -136,6 +138,8 @@ static void store_effects(shard_t *self)
         abort();
     }
     buffer_reset(&self->effects);
+    if (any && governor->stored != NULL)
+        governor->stored(governor->state);
 }
 
 static void tick(shard_t *self, int64_t now_us, int64_t boot_us)

@@ -2,6 +2,8 @@
 #include "cluster/frame.h"
 
 #define LINK_MAGIC 0xfea1
+/* In the place of ERR_NONE: the bytes are followed by a place. No error code has this number. */
+#define RESULT_WITH_PLACE 1000
 
 static bool command_skip(unpack_t *in);
 static bool result_skip(unpack_t *in);
@@ -103,12 +105,21 @@ bool link_command_next(unpack_t *in, link_command_t *item)
     return !in->failed && partition <= BIRTH_PARTITIONS_MAX;
 }
 
-void link_result_put(buffer_t *out, uint64_t id, const err_t *err, const void *bytes, size_t n)
+void link_result_put(buffer_t *out, uint64_t id, const err_t *err, const void *bytes, size_t n,
+                     const log_place_t *place)
 {
     pack_u64(out, id);
     if (err == NULL || err->code == ERR_NONE) {
-        pack_u64(out, ERR_NONE);
+        bool placed = place != NULL && place->epoch != 0;
+
+        pack_u64(out, placed ? RESULT_WITH_PLACE : ERR_NONE);
         pack_blob(out, bytes, n);
+        if (placed) {
+            uint8_t room[LOG_PLACE_BYTES];
+
+            log_place_pack(place, room);
+            pack_blob(out, room, sizeof room);
+        }
     } else {
         pack_u64(out, err->code);
         pack_text(out, err->field, strnlen(err->field, sizeof err->field));
@@ -126,9 +137,14 @@ bool link_result_next(unpack_t *in, link_result_t *item)
     item->n = 0;
     item->err.field[0] = '\0';
     item->err.text[0] = '\0';
-    if (code == ERR_NONE) {
+    item->place = (log_place_t){.epoch = 0};
+    if (code == ERR_NONE || code == RESULT_WITH_PLACE) {
+        uint8_t room[LOG_PLACE_BYTES] = {0};
+
         item->err.code = ERR_NONE;
         item->n = unpack_blob(in, &item->bytes);
+        if (code == RESULT_WITH_PLACE && unpack_fixed(in, room, sizeof room))
+            item->place = log_place_unpack(room);
     } else {
         const char *field = NULL, *text = NULL;
         size_t field_bytes = unpack_text(in, &field);

@@ -13,6 +13,7 @@
 #define FEALTY_FRAME_H
 
 #include "cluster/genesis.h"
+#include "protocol/log_place.h"
 #include "protocol/pack.h"
 
 #define LINK_HEADER_BYTES   48
@@ -64,14 +65,16 @@ typedef struct {
 void link_command_put(buffer_t *out, const link_command_t *item);
 bool link_command_next(unpack_t *in, link_command_t *item);
 
-/* RESULTS: either bytes, or an error. */
+/* RESULTS: either bytes, and maybe where they stand in the partition's log, or an error. */
 typedef struct {
     uint64_t id;
     err_t err; /* code ERR_NONE: bytes hold */
     const void *bytes;
     size_t n;
+    log_place_t place; /* epoch 0: none */
 } link_result_t;
-void link_result_put(buffer_t *out, uint64_t id, const err_t *err, const void *bytes, size_t n);
+void link_result_put(buffer_t *out, uint64_t id, const err_t *err, const void *bytes, size_t n,
+                     const log_place_t *place);
 bool link_result_next(unpack_t *in, link_result_t *item);
 
 /* MESSAGES. */

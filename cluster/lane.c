@@ -110,6 +110,7 @@ void lane_take_results(lane_t *self, const link_header_t *header, const wire_fra
     for (uint32_t i = 0; i < header->count && link_result_next(&in, &result); i++) {
         if (!pending_take(self->pending, result.id, &slot))
             continue; /* it was given up already */
+        slot.request->place = result.place;
         request_complete(slot.request, result.bytes, result.n, &result.err);
         request_release(slot.request);
         (void)atomic_fetch_sub(&self->outstanding, 1);
@@ -214,7 +215,7 @@ static void put_item(lane_t *self, item_t *item)
         break;
     case LINK_RESULTS:
         link_result_put(&self->body, item->id, &request->err, request->result.bytes,
-                        request->result.size);
+                        request->result.size, &request->place);
         break;
     default:
         INVARIANT(item->kind == LINK_MESSAGES);

@@ -35,6 +35,11 @@ uint16_t router_catalogue_partition(const router_t *self)
     return router_partitions(self);
 }
 
+bool router_is_shared(const router_t *self)
+{
+    return self->shared;
+}
+
 uint16_t router_home_partition(const router_t *self)
 {
     for (uint16_t i = 0;
@@ -111,8 +116,9 @@ errcode_t router_scatter_at(router_t *self, read_level_t level, const query_t *q
     if (encoded.failed)
         rc = err_set(err, ERR_TOO_LARGE, NULL);
     else if (self->shared)
-        rc = router_read_shared(self, 0, router_partitions(self), level, &encoded, deadline_us,
-                                answers, err);
+        rc = router_read_shared(self, 0, router_partitions(self),
+                                level == READ_SESSION ? READ_LINEARIZABLE : level, &encoded,
+                                deadline_us, answers, err);
     else
         rc = scatter_fixed(self, &encoded, deadline_us, answers, err);
     buffer_free(&encoded);
@@ -170,7 +176,8 @@ errcode_t router_query_here(void *state, uint16_t partition, const void *query, 
     uint32_t route = route_of(self, partition);
     query_context_t context = {.store = self->config.store,
                                .catalogue = self->config.catalogue,
-                               .partitions = router_partitions(self)};
+                               .partitions = router_partitions(self),
+                               .shared = self->shared};
 
     /* On a shared log whether this copy may answer was found out before; the owner may be another one by now. */
     if (ROUTE_KIND(route) != OWNER_SELF && !self->shared)

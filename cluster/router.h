@@ -11,7 +11,8 @@
  * Threads    Any.
  * Ownership  See request.h.
  * Units      Microseconds, wall clock deadlines.
- * Errors     ERR_UNREACHABLE, ERR_OVERLOADED, ERR_UNKNOWN_OUTCOME; those of query.h.
+ * Errors     ERR_UNREACHABLE, ERR_OVERLOADED, ERR_UNKNOWN_OUTCOME; those of query.h. READ_SESSION waits up to 2 s for the
+ *            copy here before it is ERR_POSITION_AHEAD.
  */
 #ifndef FEALTY_ROUTER_H
 #define FEALTY_ROUTER_H
@@ -24,13 +25,15 @@ typedef struct router router_t;
 /* How fresh an answer must be. The embedded journal has one answer to all: the owner's store is linearizable. */
 typedef enum {
     READ_LINEARIZABLE, /* a barrier goes through the owner's log first */
-    READ_SESSION,      /* as READ_LINEARIZABLE, which keeps every promise of a session */
+    READ_SESSION, /* a copy that has reached the places in query.after: this node's if it follows the partition, else
+                   * the owner's, as READ_LINEARIZABLE. Of several partitions: as READ_LINEARIZABLE */
     READ_ANY /* this node's copy if it follows the partition, else the owner's, without a barrier */
 } read_level_t;
 
 uint16_t router_partitions(
     const router_t *self); /* of customers; the catalogue's has this number */
 uint16_t router_catalogue_partition(const router_t *self);
+bool router_is_shared(const router_t *self); /* the log is shared with other nodes */
 /* Lowest partition that this node owns; on a shared log the catalogue's. */
 uint16_t router_home_partition(const router_t *self);
 uint16_t router_partition_of_customer(const router_t *self, const uuid16_t *customer);

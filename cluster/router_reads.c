@@ -7,7 +7,8 @@
 
 #include <stdlib.h>
 
-#define READ_ROUNDS 16 /* of asking again those partitions whose owner changed */
+#define PLACE_WAIT_US INT64_C(2000000) /* until the copy here has reached a place in its log */
+#define READ_ROUNDS   16               /* of asking again those partitions whose owner changed */
 
 /* One partition's part of a read. */
 typedef struct {
@@ -21,8 +22,10 @@ typedef struct {
 
 static void begin(router_t *self, uint16_t partition, read_level_t level, const buffer_t *query,
                   int64_t deadline_us, waiter_t *waiter, reading_t *reading);
-static errcode_t end(router_t *self, uint16_t partition, const buffer_t *query, reading_t *reading,
-                     buffer_t *answer);
+static errcode_t end(router_t *self, uint16_t partition, const buffer_t *query, int64_t deadline_us,
+                     reading_t *reading, buffer_t *answer);
+static errcode_t read_here(router_t *self, uint16_t partition, const buffer_t *query,
+                           int64_t deadline_us, buffer_t *answer, err_t *err);
 static bool may_answer(const router_t *self, uint16_t partition);
 
 errcode_t router_read_shared(router_t *self, uint16_t first, uint16_t count, read_level_t level,
@@ -57,8 +60,9 @@ errcode_t router_read_shared(router_t *self, uint16_t first, uint16_t count, rea
             if (reading->done)
                 continue;
             /* After another one has failed for good, only what was begun is put away. */
-            ended = rc == ERR_NONE ? end(self, (uint16_t)(first + i), query, reading, &answers[i])
-                                   : ERR_NONE;
+            ended = rc == ERR_NONE
+                        ? end(self, (uint16_t)(first + i), query, deadline_us, reading, &answers[i])
+                        : ERR_NONE;
             if (reading->asked != NULL)
                 waiter_abandon(&waiter, reading->asked);
             request_release(reading->asked);
@@ -115,7 +119,7 @@ void router_barrier_passed(void *state, request_t *waiting, const err_t *err)
 static void begin(router_t *self, uint16_t partition, read_level_t level, const buffer_t *query,
                   int64_t deadline_us, waiter_t *waiter, reading_t *reading)
 {
-    bool any = level == READ_ANY;
+    bool any = level != READ_LINEARIZABLE;
     uint32_t route;
 
     reading->err.code = ERR_NONE;
@@ -129,8 +133,8 @@ static void begin(router_t *self, uint16_t partition, read_level_t level, const 
             (void)err_set(&reading->err, ERR_NOT_OWNER, NULL);
         else
             (void)router_ask_elsewhere(self, partition, route,
-                                       any ? LINK_QUERIES_ANY : LINK_QUERIES, query, deadline_us,
-                                       waiter, &reading->asked, &reading->err);
+                                       level == READ_ANY ? LINK_QUERIES_ANY : LINK_QUERIES, query,
+                                       deadline_us, waiter, &reading->asked, &reading->err);
         return;
     }
     reading->asked = request_new(partition, NULL, 0, deadline_us);
@@ -143,8 +147,8 @@ static void begin(router_t *self, uint16_t partition, read_level_t level, const 
 }
 
 /* What is not answered by now came too late. */
-static errcode_t end(router_t *self, uint16_t partition, const buffer_t *query, reading_t *reading,
-                     buffer_t *answer)
+static errcode_t end(router_t *self, uint16_t partition, const buffer_t *query, int64_t deadline_us,
+                     reading_t *reading, buffer_t *answer)
 {
     if (reading->err.code != ERR_NONE)
         return reading->err.code;
@@ -158,7 +162,63 @@ static errcode_t end(router_t *self, uint16_t partition, const buffer_t *query, 
         reading->err = reading->asked->err;
         return reading->err.code;
     }
-    return router_query_here(self, partition, query->bytes, query->size, answer, &reading->err);
+    return read_here(self, partition, query, deadline_us, answer, &reading->err);
+}
+
+bool router_stored(router_t *self)
+{
+    /* A reader counts itself before it looks, this thread looks after it has counted: one of them sees the other. */
+    (void)atomic_fetch_add(&self->stored, 1);
+    if (LIKELY(atomic_load(&self->watchers) == 0))
+        return false;
+    (void)pthread_mutex_lock(&self->watch);
+    (void)pthread_cond_broadcast(&self->grown);
+    (void)pthread_mutex_unlock(&self->watch);
+    return true;
+}
+
+/* Until more was stored than `seen`; false: the time is over. */
+static bool await_stored(router_t *self, unsigned seen, int64_t until_us)
+{
+    int64_t left_us = until_us - clock_boot_us(clock_system());
+    struct timespec until;
+
+    if (left_us <= 0)
+        return false;
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += left_us / 1000000;
+    until.tv_nsec += left_us % 1000000 * 1000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    (void)pthread_mutex_lock(&self->watch);
+    while (atomic_load(&self->stored) == seen &&
+           pthread_cond_timedwait(&self->grown, &self->watch, &until) == 0)
+        ;
+    (void)pthread_mutex_unlock(&self->watch);
+    return true;
+}
+
+/* A copy that is behind what the asker has seen is looked at again whenever it has stored more. */
+static errcode_t read_here(router_t *self, uint16_t partition, const buffer_t *query,
+                           int64_t deadline_us, buffer_t *answer, err_t *err)
+{
+    unsigned seen = atomic_load(&self->stored);
+    int64_t left_us = deadline_us - clock_wall_us(self->config.clock);
+    errcode_t rc = router_query_here(self, partition, query->bytes, query->size, answer, err);
+    int64_t until_us;
+
+    if (LIKELY(rc != ERR_POSITION_AHEAD))
+        return rc;
+    until_us = clock_boot_us(clock_system()) + (left_us < PLACE_WAIT_US ? left_us : PLACE_WAIT_US);
+    (void)atomic_fetch_add(&self->watchers, 1);
+    while (rc == ERR_POSITION_AHEAD && await_stored(self, seen, until_us)) {
+        seen = atomic_load(&self->stored);
+        rc = router_query_here(self, partition, query->bytes, query->size, answer, err);
+    }
+    (void)atomic_fetch_sub(&self->watchers, 1);
+    return rc;
 }
 
 static bool may_answer(const router_t *self, uint16_t partition)

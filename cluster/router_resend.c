@@ -165,6 +165,7 @@ static void came_back(request_t *copy, void *context)
             delivery_fail(delivery, &err);
         return;
     }
+    delivery->asked->place = copy->place;
     request_complete(delivery->asked, copy->result.bytes, copy->result.size, &copy->err);
     delivery_free(delivery);
 }

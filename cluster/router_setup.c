@@ -24,6 +24,8 @@ errcode_t router_open(router_t **self_p, const router_config_t *config, err_t *e
     INVARIANT(pthread_condattr_init(&monotonic) == 0);
     INVARIANT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     INVARIANT(pthread_cond_init(&self->settled, &monotonic) == 0);
+    INVARIANT(pthread_mutex_init(&self->watch, NULL) == 0);
+    INVARIANT(pthread_cond_init(&self->grown, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     buffer_init(&self->troubles, TROUBLES_BYTES_MAX);
     atomic_init(&self->partitions, config->partitions);
@@ -130,6 +132,8 @@ void router_destroy(router_t **self_p)
     members_destroy(&self->members);
     buffer_free(&self->troubles);
     (void)pthread_cond_destroy(&self->settled);
+    (void)pthread_cond_destroy(&self->grown);
+    (void)pthread_mutex_destroy(&self->watch);
     (void)pthread_mutex_destroy(&self->lock);
     free(self->shards);
     free(self);

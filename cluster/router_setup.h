@@ -84,6 +84,9 @@ void router_set_members(router_t *self, const char *const *addresses, size_t cou
 /* The copy of a partition here became its owner in `epoch` (above 0), or stopped to be: then commands for it go
  * elsewhere at once, and all peers are told. An end that names an older epoch than the present one is ignored. */
 void router_set_owned(router_t *self, uint16_t partition, uint64_t epoch, bool owned);
+/* Effects of records were stored here, so questions that wait for a place in the log may look again. true: some wait. Any
+ * thread; it hardly ever waits itself. */
+bool router_stored(router_t *self);
 /* Where the peer at this address gives snapshots, as it said last; 0: it is not up, or gives none. Any thread. */
 uint16_t router_bulk_port(router_t *self, const char *address);
 

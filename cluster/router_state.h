@@ -78,6 +78,11 @@ struct router {
         unowned_us[BIRTH_PARTITIONS_MAX + 1]; /* since when no way leads there; 0: one does */
     atomic_uint_fast64_t resumed; /* commands and reads that waited for an owner, and went on */
     atomic_bool counted;          /* the number of partitions is the log's */
+    /* Reads that wait until the copy here has reached a place. */
+    atomic_uint stored;    /* grows whenever effects were stored */
+    atomic_uint watchers;  /* that wait for it to grow, or are about to */
+    pthread_mutex_t watch; /* of `grown` only */
+    pthread_cond_t grown;
     /* under the lock */
     bool cluster_known;
     hash_t cluster;

@@ -8,6 +8,8 @@
  */
 #include "http/batch.h"
 
+#include "actors/crowd.h"
+#include "actors/partition.h"
 #include "http/batch_input.h"
 #include "http/idempotency.h"
 #include "http/points_command.h"
@@ -23,14 +25,17 @@
 #define WINDOW_MIN 16
 #define LINE_BYTES_LIKELY \
     64 /* a line is hardly shorter: a body of known length needs no larger window */
-#define LINES_MAX        100000
-#define LINE_BYTES_MAX   (1024 * 1024)
-#define BODY_BYTES_MAX   (64u * 1024u * 1024u)
-#define STREAMS_MAX      128
-#define FLUSH_BYTES      (32 * 1024)
-#define CHUNK_HEAD_BYTES 10 /* eight hex digits, CR, LF */
-#define GRACE_US         200000
-#define OPERATIONS       4
+/* Lines of one account under way: half of what its partition takes, so that single requests find room beside a batch. */
+#define ACCOUNT_LINES_MAX (PARTITION_ACCOUNT_PENDING_MAX / 2)
+#define CROWDS            4096
+#define LINES_MAX         100000
+#define LINE_BYTES_MAX    (1024 * 1024)
+#define BODY_BYTES_MAX    (64u * 1024u * 1024u)
+#define STREAMS_MAX       128
+#define FLUSH_BYTES       (32 * 1024)
+#define CHUNK_HEAD_BYTES  10 /* eight hex digits, CR, LF */
+#define GRACE_US          200000
+#define OPERATIONS        4
 
 static const struct {
     uint8_t operation;
@@ -46,8 +51,9 @@ typedef struct {
     uint32_t line;
     request_t *request; /* owned; NULL: refused here */
     uint16_t partition;
-    int status; /* 0: by err; else a D with err's text */
-    err_t *err; /* owned; of a line that was refused here, or whose request could not be sent */
+    uint16_t crowd; /* plus one; 0: its line is about no account */
+    int status;     /* 0: by err; else a D with err's text */
+    err_t *err;     /* owned; of a line that was refused here, or whose request could not be sent */
 } slot_t;
 
 /* A transfer under way, by who gets the points. */
@@ -67,6 +73,9 @@ typedef struct {
     buffer_t encoded;      /* reader */
     receiver_t *receivers; /* owned, made at the first transfer; reader */
     size_t receiver_count;
+    uint16_t crowds
+        [CROWDS]; /* reader: lines of slots from `counted` on, by account; some share a number */
+    uint32_t counted;      /* reader */
     buffer_t out;          /* writer: a chunk */
     buffer_t body;         /* writer: of one line */
     atomic_uint work;      /* raised: a request was completed */
@@ -87,6 +96,8 @@ static bool take_line(void *batch, uint32_t number, text_t line);
 static bool post_line(batch_t *self, slot_t *slot, text_t line);
 static bool read_command(batch_t *self, slot_t *slot, text_t line, command_t *command);
 static void wait_for_transfers(batch_t *self, const party_t *party, uint16_t partition);
+static void wait_for_crowd(batch_t *self, slot_t *slot, const command_t *command);
+static void count_answered(batch_t *self, uint32_t answered);
 static void refuse(slot_t *slot, int status, const char *text);
 static err_t *slot_error(slot_t *slot);
 static slot_t *slot_take(batch_t *self, uint32_t line);
@@ -232,6 +243,7 @@ static bool post_line(batch_t *self, slot_t *slot, text_t line)
 
     if (!read_command(self, slot, line, &command))
         return false;
+    wait_for_crowd(self, slot, &command);
     until = router_now_us(exchange->router) + self->call->server->config.request_deadline_us;
     command.actor = exchange->user;
     command.rights = self->rights;
@@ -363,6 +375,38 @@ static void wait_for_transfers(batch_t *self, const party_t *party, uint16_t par
     self->receiver_count = kept;
 }
 
+/* A partition refuses more than so many waiting commands of one account; lines of a batch wait here instead. That two
+ * accounts may share a number only makes one wait for the other. */
+static void wait_for_crowd(batch_t *self, slot_t *slot, const command_t *command)
+{
+    uint16_t crowd = (uint16_t)(crowd_key(command) * UINT64_C(0x9e3779b97f4a7c15) >> 52);
+
+    if (self->crowds[crowd] >= ACCOUNT_LINES_MAX) {
+        uint32_t answered;
+
+        do {
+            pthread_mutex_lock(&self->mutex);
+            while (self->first == self->counted)
+                pthread_cond_wait(&self->room, &self->mutex);
+            answered = self->first;
+            pthread_mutex_unlock(&self->mutex);
+            count_answered(self, answered);
+        } while (self->crowds[crowd] >= ACCOUNT_LINES_MAX);
+    }
+    self->crowds[crowd]++;
+    slot->crowd = (uint16_t)(crowd + 1);
+}
+
+static void count_answered(batch_t *self, uint32_t answered)
+{
+    for (; self->counted != answered; self->counted++) {
+        const slot_t *slot = &self->slots[self->counted % self->window];
+
+        if (slot->crowd != 0)
+            self->crowds[slot->crowd - 1]--;
+    }
+}
+
 static void refuse(slot_t *slot, int status, const char *text)
 {
     slot->status = status;
@@ -382,15 +426,18 @@ static err_t *slot_error(slot_t *slot)
 static slot_t *slot_take(batch_t *self, uint32_t line)
 {
     slot_t *slot = &self->slots[self->next % self->window];
+    uint32_t answered;
     bool broken;
 
     pthread_mutex_lock(&self->mutex);
     while (self->next - self->first == self->window)
         pthread_cond_wait(&self->room, &self->mutex);
     broken = self->broken;
+    answered = self->first;
     pthread_mutex_unlock(&self->mutex);
     if (broken)
         return NULL;
+    count_answered(self, answered); /* this slot's last line is one of them */
     *slot = (slot_t){.line = line};
     return slot;
 }

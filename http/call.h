@@ -135,6 +135,8 @@ int body_some(call_t *call, void *out, size_t bytes, int64_t deadline_us);
 void exchange_finish(exchange_t *self, command_t *command, uint16_t partition);
 
 /* exchange.c */
+/* The answer tells its client where in a log of customers it stands. */
+void exchange_place(exchange_t *self, uint16_t partition, const log_place_t *place);
 uint32_t exchange_rights(const exchange_t *self); /* RIGHT_* of the caller */
 void call_reset_answer(call_t *call);
 /* Writes the error of a request that has no answer: unreachable, unknown, overloaded ... */

@@ -326,6 +326,7 @@ static void answer(sender_t *self, detached_t *detached, bool late)
     exchange->route = detached->route;
     call->allow = detached->allow;
     call->cors_origin = detached->cors_origin;
+    exchange->place.place.epoch = 0;
     if (late)
         err_set(&err, ERR_UNKNOWN_OUTCOME, NULL);
     else
@@ -337,6 +338,7 @@ static void answer(sender_t *self, detached_t *detached, bool late)
                ERR_NONE) {
         exchange_error(exchange, &err);
     } else {
+        exchange_place(exchange, detached->partition, &request->place);
         exchange_result(exchange, &result);
     }
     buffer_reset(wire);

@@ -76,6 +76,7 @@ bool exchange_command(exchange_t *self, command_t *command, uint16_t partition, 
         goto cleanup;
     }
     memcpy(copy, request->result.bytes, request->result.size);
+    exchange_place(self, partition, &request->place);
     if (result_decode(result, copy, request->result.size, &err) != ERR_NONE) {
         exchange_error(self, &err);
         goto cleanup;
@@ -85,6 +86,45 @@ bool exchange_command(exchange_t *self, command_t *command, uint16_t partition, 
 cleanup:
     request_release(request);
     return answered;
+}
+
+errcode_t exchange_query(exchange_t *self, uint16_t partition, const query_t *query,
+                         buffer_t *answer, err_t *err)
+{
+    query_t question = *query;
+    size_t before = answer->size;
+    answer_t head;
+    errcode_t rc;
+
+    if (self->place_count > 0) {
+        uint8_t *after = arena_alloc(self->arena, self->place_count * LOG_PLACE_BYTES);
+
+        if (after == NULL)
+            return err_set(err, ERR_TOO_LARGE, NULL);
+        question.after = (text_t){(const char *)after, 0};
+        for (size_t i = 0; i < self->place_count; i++) {
+            if (self->places[i].partition != partition)
+                continue;
+            log_place_pack(&self->places[i].place, after + question.after.n);
+            question.after.n += LOG_PLACE_BYTES;
+        }
+    }
+    /* A log of the node's own is looked up only for who asks: its reads never go back anyway. */
+    if (router_is_shared(self->router) || self->session)
+        question.set |= QUERY_PLACE;
+    rc = router_query_at(self->router, partition, self->level, &question, self->deadline_us, answer,
+                         err);
+    if (rc == ERR_NONE &&
+        answer_decode(&head, answer->bytes + before, answer->size - before, NULL) == ERR_NONE)
+        exchange_place(self, partition, &head.place);
+    return rc;
+}
+
+void exchange_place(exchange_t *self, uint16_t partition, const log_place_t *place)
+{
+    if (partition != router_catalogue_partition(self->router) &&
+        (self->route->flags & ROUTE_PUBLIC) == 0)
+        self->place = (named_log_place_t){partition, *place};
 }
 
 void exchange_result(exchange_t *self, const result_t *result)

@@ -70,8 +70,11 @@ struct exchange {
     text_t if_match;        /* raw header, n 0 = none */
     const json_t *body;     /* NULL when there is none */
     text_t raw_body;
-    int64_t deadline_us; /* wall clock */
-    read_level_t level;  /* of reads: `?consistency=` */
+    int64_t deadline_us;       /* wall clock */
+    read_level_t level;        /* of reads: `?consistency=` */
+    bool session;              /* that is `session` */
+    named_log_place_t *places; /* X-Position, of a session's read; in the arena */
+    size_t place_count;
     arena_t *arena;
     /* the answer */
     int status;
@@ -79,6 +82,7 @@ struct exchange {
     buffer_t headers;         /* further header lines, each ending in CRLF */
     const char *content_type; /* default application/json */
     bool answered;            /* the handler wrote to the connection itself (stream) */
+    named_log_place_t place;  /* X-Position of the answer; epoch 0: none */
 };
 
 bool exchange_may(const exchange_t *self,
@@ -99,6 +103,10 @@ void exchange_fields(exchange_t *self, const field_error_t *errors, size_t count
 /* Sends a command to its partition and waits until the deadline. Fills *result (borrowed from the arena). On false the
  * error answer has been written (503 with Retry-After and node, 504 with code and idempotency_key, 429 ...). */
 bool exchange_command(exchange_t *self, command_t *command, uint16_t partition, result_t *result);
+/* router_query_at for a question about one customer: the copy must have reached what the client says it has seen, and the
+ * answer names its place in that partition's log. */
+errcode_t exchange_query(exchange_t *self, uint16_t partition, const query_t *query,
+                         buffer_t *answer, err_t *err);
 /* Renders a result (success or refusal) by its renderer, sets status, ETag, Idempotent-Replayed. */
 void exchange_result(exchange_t *self, const result_t *result);
 

@@ -299,8 +299,10 @@ static void ask(work_t *self, uint16_t i, const query_t *query)
 
     source->limit = query->limit;
     buffer_reset(&source->bytes);
-    if (router_query_at(exchange->router, partition, exchange->level, query, exchange->deadline_us,
-                        &source->bytes, &err) != ERR_NONE)
+    if ((self->job->single
+             ? exchange_query(exchange, partition, query, &source->bytes, &err)
+             : router_query_at(exchange->router, partition, exchange->level, query,
+                               exchange->deadline_us, &source->bytes, &err)) != ERR_NONE)
         fail(self, &err, partition);
     else
         source_decode(self, i);

@@ -57,6 +57,15 @@ int head_read(head_t *out, const char *method, const char *version, const head_f
     for (size_t i = 0; i < count; i++) {
         size_t bytes = strlen(fields[i].name);
 
+        /* A list: what several headers say counts together. */
+        if (bytes == 10 && strcasecmp(fields[i].name, "X-Position") == 0) {
+            if (out->position_count == HEAD_POSITIONS_MAX) {
+                *fault = "too many headers X-Position; several positions may stand in one";
+                return 400;
+            }
+            out->positions[out->position_count++] = fields[i].value;
+            continue;
+        }
         for (int known = 0; known < FIELD__COUNT; known++) {
             if (bytes != known_fields[known].bytes ||
                 strcasecmp(fields[i].name, known_fields[known].name) != 0)

@@ -21,6 +21,7 @@
     63 /* one less than the library keeps: a 64th may be followed by lost ones */
 #define HEAD_BYTES_MAX        (16 * 1024)
 #define HEAD_TARGET_BYTES_MAX (8 * 1024)
+#define HEAD_POSITIONS_MAX    8 /* headers X-Position of one request */
 
 typedef struct {
     const char *name;
@@ -42,6 +43,8 @@ typedef struct {
     const char *if_match;
     const char *origin;
     const char *request_id;
+    const char *positions[HEAD_POSITIONS_MAX];
+    size_t position_count;
 } head_t;
 
 int head_read(head_t *out, const char *method, const char *version, const head_field_t *fields,

@@ -143,8 +143,7 @@ static bool find_account(exchange_t *self, uint64_t *account)
     query.program = (uint32_t)program;
     partition = router_partition_of_customer(self->router, &party.customer);
     buffer_reset(bytes);
-    if (router_query_at(self->router, partition, self->level, &query, self->deadline_us, bytes,
-                        &err) != ERR_NONE ||
+    if (exchange_query(self, partition, &query, bytes, &err) != ERR_NONE ||
         answer_decode(&answer, bytes->bytes, bytes->size, &err) != ERR_NONE)
         goto failed;
     if (answer.row_count == 0) {
@@ -193,8 +192,7 @@ static void answer_reconciliation(exchange_t *self, uint64_t account, bool repai
     err_t err;
 
     buffer_reset(bytes);
-    if (router_query_at(self->router, partition, self->level, &query, self->deadline_us, bytes,
-                        &err) != ERR_NONE ||
+    if (exchange_query(self, partition, &query, bytes, &err) != ERR_NONE ||
         answer_decode(&answer, bytes->bytes, bytes->size, &err) != ERR_NONE) {
         error_outcome(self, &err, partition, (text_t){NULL, 0});
         return;

@@ -36,7 +36,15 @@ void reply_head(call_t *call, buffer_t *wire, int64_t body_bytes)
         buffer_text(wire, call->cors_origin);
         buffer_text(wire, "\r\nAccess-Control-Allow-Credentials: true\r\n"
                           "Access-Control-Expose-Headers: etag, idempotent-replayed, retry-after, "
-                          "x-request-id\r\n");
+                          "x-position, x-request-id\r\n");
+    }
+    if (exchange->place.place.epoch != 0) {
+        char text[LOG_PLACE_TEXT_BYTES];
+
+        log_place_format(exchange->place.partition, &exchange->place.place, text);
+        buffer_text(wire, "X-Position: ");
+        buffer_text(wire, text);
+        buffer_text(wire, "\r\n");
     }
     if (exchange->headers.size > 0)
         buffer_append(wire, exchange->headers.bytes, exchange->headers.size);

@@ -70,8 +70,7 @@ static bool ask_one(exchange_t *self, const query_t *query, uint16_t partition, 
     errcode_t rc;
 
     buffer_reset(bytes);
-    rc = router_query_at(self->router, partition, self->level, query, self->deadline_us, bytes,
-                         &err);
+    rc = exchange_query(self, partition, query, bytes, &err);
     if (rc == ERR_NOT_FOUND)
         return true;
     if (rc == ERR_NONE)

@@ -479,8 +479,7 @@ bool resource_row(exchange_t *self, uint16_t partition, const query_t *query, te
     err_t err;
 
     buffer_init(&bytes, SCRATCH_BYTES_MAX);
-    errcode_t rc = router_query_at(self->router, partition, self->level, query, self->deadline_us,
-                                   &bytes, &err);
+    errcode_t rc = exchange_query(self, partition, query, &bytes, &err);
     if (rc == ERR_NONE)
         rc = answer_decode(&answer, bytes.bytes, bytes.size, &err);
     if (rc == ERR_NONE && answer.row_count == 0)

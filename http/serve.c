@@ -19,6 +19,7 @@ static void take_request_id(call_t *call);
 static void check_and_handle(call_t *call);
 static bool take_route(call_t *call, const char *path);
 static bool take_level(exchange_t *self);
+static bool take_places(call_t *call);
 static bool check_media(call_t *call);
 static void answer_options(call_t *call);
 static void take_origin(call_t *call);
@@ -194,7 +195,7 @@ static void check_and_handle(call_t *call)
         exchange_detail(self, 400, err.text);
         return;
     }
-    if (!take_level(self))
+    if (!take_level(self) || !take_places(call))
         return;
     if (call->head.idempotency_key != NULL)
         self->idempotency_key = text_of(call->head.idempotency_key);
@@ -240,10 +241,37 @@ static bool take_level(exchange_t *self)
     for (size_t i = 0; i < COUNT_OF(levels); i++)
         if (strlen(levels[i].name) == name.n && memcmp(levels[i].name, name.bytes, name.n) == 0) {
             self->level = levels[i].level;
+            self->session = self->level == READ_SESSION;
             return true;
         }
     exchange_fields(self, &wrong, 1);
     return false;
+}
+
+/* What the client of a session has seen. Who does not say it gets what is true now. */
+static bool take_places(call_t *call)
+{
+    exchange_t *self = &call->exchange;
+    err_t err;
+
+    if (!self->session)
+        return true;
+    if (call->head.position_count == 0) {
+        self->level = READ_LINEARIZABLE;
+        return true;
+    }
+    self->places = arena_alloc(self->arena, LOG_PLACES_MAX * sizeof *self->places);
+    for (size_t i = 0; i < call->head.position_count; i++) {
+        errcode_t rc = self->places == NULL
+                           ? err_set(&err, ERR_INTERNAL, "no room for the positions")
+                           : log_place_list_read(self->places, &self->place_count,
+                                                 call->head.positions[i], &err);
+        if (rc != ERR_NONE) {
+            exchange_error(self, &err);
+            return false;
+        }
+    }
+    return true;
 }
 
 static bool take_route(call_t *call, const char *path)
@@ -316,7 +344,7 @@ static void answer_options(call_t *call)
                     "Access-Control-Allow-Headers: accept, accept-encoding, authorization, "
                     "content-type, dnt, "
                     "origin, user-agent, x-csrftoken, x-requested-with, idempotency-key, if-match, "
-                    "x-request-id\r\n"
+                    "x-position, x-request-id\r\n"
                     "Access-Control-Max-Age: 86400\r\n");
     buffer_text(&self->out, "{\"allow\":");
     json_write_string(&self->out, call->allow, strlen(call->allow));

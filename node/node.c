@@ -283,6 +283,7 @@ static errcode_t start_shards(node_t *self, err_t *err)
         .mailbox_commands = self->config.mailbox_commands,
         .round_commands = self->config.round_commands,
         .cache_accounts = self->config.cache_accounts,
+        .account_max = PARTITION_ACCOUNT_PENDING_MAX,
         .shared = self->shared != NULL ? shared_log_governor(self->shared) : NULL,
         .journal = self->shared != NULL ? shared_log_journal(self->shared) : NULL,
         .partitions = self->shared != NULL ? shared_log_partitions(self->shared) : 0,

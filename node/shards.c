@@ -39,6 +39,7 @@ static void share(shards_t *self, const shards_setup_t *setup)
         .hooks = setup->hooks,
         .incarnation = setup->incarnation,
         .mailbox_max = setup->mailbox_commands,
+        .account_max = setup->account_max,
         .cache_accounts = setup->cache_accounts,
     };
 
@@ -76,6 +77,7 @@ static void divide(shards_t *self, const shards_setup_t *setup)
             .incarnation = setup->incarnation,
             .mailbox_max = setup->mailbox_commands,
             .round_max = setup->round_commands,
+            .account_max = setup->account_max,
             .cache_accounts = setup->cache_accounts / (uint32_t)self->count,
         };
 

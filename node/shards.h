@@ -28,6 +28,7 @@ typedef struct {
     uint32_t mailbox_commands;
     uint32_t round_commands;
     uint32_t cache_accounts; /* of all threads together */
+    uint32_t account_max;    /* see partition_config_t */
     /* On a shared log: one thread with a copy of every partition; birth is NULL. */
     const shard_governor_t *shared;
     journal_t *journal;

@@ -57,6 +57,11 @@ static void on_owned(void *state, uint16_t partition, uint64_t epoch)
     router_set_owned(self->router, partition, epoch > 0 ? epoch : UINT64_MAX, epoch > 0);
 }
 
+static void on_stored(void *state)
+{
+    (void)router_stored(((shared_log_t *)state)->router);
+}
+
 static bool is_reachable(void *state)
 {
     return journal_kafka_reachable(((shared_log_t *)state)->journal);
@@ -275,6 +280,7 @@ errcode_t shared_log_open(shared_log_t **self_p, const shared_log_setup_t *setup
                                               .on_pass = on_pass,
                                               .on_stop = on_stop,
                                               .owned = on_owned,
+                                              .stored = on_stored,
                                               .reachable = is_reachable,
                                               .state = self};
     self->router_hooks = (router_shared_t){.state = self,

@@ -59,7 +59,9 @@ typedef enum {
     X(ERR_HALTED,             "halted",                    "this partition is halted",              503, SHAPE_DETAIL,  true)  \
     X(ERR_UNREACHABLE,        "unreachable",               "the customer's node cannot be reached", 503, SHAPE_DETAIL,  true)  \
     X(ERR_UNKNOWN_OUTCOME,    "unknown",                   "the outcome is not known yet",          504, SHAPE_DETAIL,  true)  \
-    X(ERR_NOT_OWNER,          "unreachable",               "the partition has moved to another node", 503, SHAPE_DETAIL, true)
+    X(ERR_NOT_OWNER,          "unreachable",               "the partition has moved to another node", 503, SHAPE_DETAIL, true) \
+    X(ERR_POSITION_LOST,      "position_lost",             "the log does not hold this position: what was seen there may be gone", 409, SHAPE_DETAIL, false) \
+    X(ERR_POSITION_AHEAD,     "position_ahead",            "this copy has not reached the position yet", 503, SHAPE_DETAIL, true)
 /* clang-format on */
 
 typedef enum {

@@ -132,6 +132,10 @@ static verdict_t judge(position_t *state, const record_header_t *header, const v
                             : judge_other(state, header, bytes, log_time_us, reason);
     if (verdict == VERDICT_ACCEPT)
         state->crc = header->crc;
+    if (verdict == VERDICT_ACCEPT && header->body_bytes > 0) {
+        state->effects_epoch = state->epoch;
+        state->effects_seq = state->seq;
+    }
     return verdict;
 }
 
@@ -179,6 +183,8 @@ static verdict_t judge_claim(position_t *state, const record_header_t *header, c
     state->history = header->history;
     state->epoch = header->epoch;
     state->owner = header->incarnation;
+    memmove(state->ends + 1, state->ends, sizeof state->ends - sizeof state->ends[0]);
+    state->ends[0] = state->seq;
     return VERDICT_ACCEPT;
 }
 

@@ -42,6 +42,9 @@ typedef struct {
     uint32_t crc; /* crc32c of header (this field zero) and body */
 } record_header_t;
 
+/* Epochs whose ends a position remembers. */
+#define POSITION_ENDS 4
+
 /* Where a reader of one partition's log stands. Stored in the same batch as the effects. */
 typedef struct {
     hash_t history;
@@ -54,6 +57,11 @@ typedef struct {
     uint32_t crc;    /* of the last accepted record */
     uint64_t skips;  /* a shared log: mark of the records up to there that an operator's word made
                         nothing (actors/skips.h); 0: none */
+    /* seq at which the claims of epoch, epoch - 1, ... were accepted: the ends of the epochs before them. For clients'
+     * places (log_place.h) only, so a journal that has no use for them leaves them out. */
+    uint64_t ends[POSITION_ENDS];
+    /* Of the last claim or record with a body: who has read up to there has seen all that there is to see. */
+    uint64_t effects_epoch, effects_seq;
 } position_t;
 
 typedef enum { VERDICT_ACCEPT, VERDICT_IGNORE, VERDICT_HALT } verdict_t;

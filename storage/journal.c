@@ -8,7 +8,7 @@
 /* META 'F' partition (u16 BE): msgpack, version first. */
 #define POSITION_KEY_BYTES     3
 #define POSITION_VERSION       2
-#define POSITION_VERSION_PLAIN 1 /* without `skips` */
+#define POSITION_VERSION_PLAIN 1 /* without skips, ends and effects */
 #define POSITION_VALUE_BYTES   256
 
 void journal_destroy(journal_t **self_p)
@@ -30,8 +30,7 @@ static void position_key(uint8_t out[POSITION_KEY_BYTES], uint16_t partition)
 
 void journal_position_encode(const position_t *position, buffer_t *out)
 {
-    /* Where nothing was skipped, as every version of this program reads it. */
-    pack_u64(out, position->skips != 0 ? POSITION_VERSION : POSITION_VERSION_PLAIN);
+    pack_u64(out, POSITION_VERSION);
     pack_blob(out, position->history.bytes, sizeof position->history.bytes);
     pack_u64(out, position->epoch);
     pack_blob(out, position->owner.bytes, sizeof position->owner.bytes);
@@ -40,8 +39,11 @@ void journal_position_encode(const position_t *position, buffer_t *out)
     pack_i64(out, position->now_us);
     pack_u64(out, position->offset);
     pack_u64(out, position->crc);
-    if (position->skips != 0)
-        pack_u64(out, position->skips);
+    pack_u64(out, position->skips);
+    for (size_t i = 0; i < POSITION_ENDS; i++)
+        pack_u64(out, position->ends[i]);
+    pack_u64(out, position->effects_epoch);
+    pack_u64(out, position->effects_seq);
 }
 
 bool journal_position_decode(position_t *position, const void *bytes, size_t n)
@@ -59,10 +61,14 @@ bool journal_position_decode(position_t *position, const void *bytes, size_t n)
     position->offset = unpack_u64(&in);
     crc = unpack_u64(&in);
     position->crc = (uint32_t)crc;
-    if (version == POSITION_VERSION)
-        position->skips = unpack_u64(&in);
-    return !in.failed && (version == POSITION_VERSION || version == POSITION_VERSION_PLAIN) &&
-           crc <= UINT32_MAX;
+    /* A row from before these were kept: every epoch ended here at the latest, all effects did. */
+    bool whole = version == POSITION_VERSION;
+    position->skips = whole ? unpack_u64(&in) : 0;
+    for (size_t i = 0; i < POSITION_ENDS; i++)
+        position->ends[i] = whole ? unpack_u64(&in) : position->seq;
+    position->effects_epoch = whole ? unpack_u64(&in) : position->epoch;
+    position->effects_seq = whole ? unpack_u64(&in) : position->seq;
+    return !in.failed && (whole || version == POSITION_VERSION_PLAIN) && crc <= UINT32_MAX;
 }
 
 void journal_put_position(uint16_t partition, const position_t *position, buffer_t *batch)

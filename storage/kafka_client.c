@@ -43,7 +43,7 @@ static const setting_t settings[] = {
     {"reconnect.backoff.max.ms", "1000", P | C | T},
     {"topic.metadata.refresh.interval.ms", "1000", P | C},
     {"topic.metadata.refresh.fast.interval.ms", "100", P | C},
-    {"log.connection.close", "false", P | C | T},
+    {"log.connection.close", "false", P | C},
     {"enable.idempotence", "true", P},
     {"acks", "all", P},
     {"linger.ms", "0", P},

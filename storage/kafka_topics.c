@@ -17,6 +17,8 @@
 #define ANSWER_GRACE_MS 2000
 /* Brokers have known this setting since Kafka 3.7; librdkafka 2.0.2 does not say what version they are. */
 #define SETTING_SINCE_3_7 "telemetry.max.bytes"
+/* Before it librdkafka put its nonce twice into the last message of SCRAM, which brokers refuse from Kafka 4.0 on. */
+#define SCRAM_SOUND_VERSION 0x020601ff
 
 typedef struct {
     int partitions; /* 0: the topic is not there */
@@ -34,11 +36,13 @@ typedef struct {
     int32_t brokers[BROKERS_MAX];
     size_t broker_count;
     char reason[REASON_BYTES]; /* librdkafka's last words on why there is no connection */
+    int refusal;               /* its code, when the operator has to mend it; 0: none */
     char first[sizeof((err_t *)0)->text];
     unsigned violations;
 } look_t;
 
 static errcode_t look(look_t *self, err_t *err);
+static errcode_t say_refusal(const look_t *self, err_t *err);
 static void look_at(look_t *self, const struct rd_kafka_metadata *metadata);
 static errcode_t create_missing(look_t *self, err_t *err);
 static errcode_t create(look_t *self, rd_kafka_NewTopic_t **topics, size_t count, err_t *err);
@@ -96,6 +100,8 @@ static errcode_t look(look_t *self, err_t *err)
 
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR) {
         (void)rd_kafka_poll(self->client, 0);
+        if (self->refusal != 0)
+            return say_refusal(self, err);
         return err_set(err, ERR_UNREACHABLE, "no broker of %.60s answers: %s",
                        self->config->bootstrap,
                        self->reason[0] != '\0' ? self->reason : rd_kafka_err2str(code));
@@ -103,6 +109,28 @@ static errcode_t look(look_t *self, err_t *err)
     look_at(self, metadata);
     rd_kafka_metadata_destroy(metadata);
     return ERR_NONE;
+}
+
+/* Waiting does not mend these, mostly; but brokers that have just been started may not know their users yet, and
+ * certificates are changed while nodes run. So it is said what to look at, and asked again like a broker that is away. */
+static errcode_t say_refusal(const look_t *self, err_t *err)
+{
+    const char *settings = self->config->settings != NULL ? self->config->settings : "";
+
+    if (self->refusal == RD_KAFKA_RESP_ERR__AUTHENTICATION && strstr(settings, "SCRAM-") != NULL &&
+        rd_kafka_version() < SCRAM_SOUND_VERSION)
+        return err_set(err, ERR_UNREACHABLE,
+                       "the brokers do not accept this node's user: look at sasl.username and "
+                       "sasl.password in --kafka-settings; SCRAM with Kafka 4 needs librdkafka "
+                       "2.6.1, this is %s: PLAIN over TLS will do",
+                       rd_kafka_version_str());
+    if (self->refusal == RD_KAFKA_RESP_ERR__AUTHENTICATION)
+        return err_set(err, ERR_UNREACHABLE,
+                       "the brokers do not accept this node's user: look at sasl.mechanisms, "
+                       "sasl.username and sasl.password in --kafka-settings");
+    return err_set(err, ERR_UNREACHABLE,
+                   "TLS with the brokers fails: does ssl.ca.location in --kafka-settings name the "
+                   "authority of their certificate, and the certificate this address?");
 }
 
 static void look_at(look_t *self, const struct rd_kafka_metadata *metadata)
@@ -459,6 +487,8 @@ static void on_error(rd_kafka_t *client, int code, const char *reason, void *sta
     look_t *self = state;
 
     (void)client;
+    if (code == RD_KAFKA_RESP_ERR__AUTHENTICATION || code == RD_KAFKA_RESP_ERR__SSL)
+        self->refusal = code;
     if (code != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
         (void)snprintf(self->reason, sizeof self->reason, "%s", reason);
 }

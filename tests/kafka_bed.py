@@ -245,6 +245,8 @@ class Bed:
     Brokers of a test stay in the test's process group and die with it; detached ones outlive the caller.
     """
 
+    format_flags = ()  # more of them, when it is made
+
     def __init__(self, root, count=1, port=0, detached=False, host=HOST):
         self.root = os.path.abspath(root)
         self.detached = detached
@@ -341,7 +343,8 @@ class Bed:
             os.mkdir(broker.folder)
             with open(broker.configuration, "w", encoding="utf-8") as out:
                 out.write(self._settings(broker))
-            kafka_tool("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", broker.configuration)
+            kafka_tool("kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", broker.configuration,
+                       *self.format_flags)
         with open(self.plan + ".new", "w", encoding="utf-8") as out:
             json.dump({"cluster": self.cluster,
                        "ports": [[one.port, one.controller_port] for one in self.brokers]}, out)

@@ -60,6 +60,11 @@ class Backup(Case):
         self.assertEqual(code, 0, text)
         original = self.earn(client, accounts[1], 7, "after")
         last_id = int(original.json["transaction_id"])
+        seen = {"X-Position": original.headers["X-Position"]}
+        session = API + "/loyaltyAccounts/%d/?consistency=session" % accounts[1]
+        answer = client.get(session, headers=seen)
+        self.assertEqual((answer.status, answer.headers["X-Position"].split(":")[:3]),
+                         (200, seen["X-Position"].split(":")[:3]), answer)
         self.assertEqual(node.stop(), 0)
 
         code, text = harness.tool("restore", self.directory.join("copy"), self.directory.join("restored"))
@@ -71,6 +76,12 @@ class Backup(Case):
         after = balances(client, accounts)
         self.assertGreaterEqual(after[0], before[0])
         self.assertEqual(after[1:], before[1:])
+        # What was seen after the backup is gone, and a session that saw it is told.
+        answer = client.get(session, headers=seen)
+        self.assertEqual((answer.status, answer.json["code"]), (409, "position_lost"), answer)
+        answer = client.get(session)
+        self.assertEqual(answer.status, 200, answer)
+        self.assertEqual(client.get(session, headers={"X-Position": answer.headers["X-Position"]}).status, 200)
         # A key of before the backup still has its answer, one of after it is new; ids never come twice.
         answer = self.earn(client, accounts[2], 12, "before-2")
         self.assertEqual(answer.headers.get("Idempotent-Replayed"), "true")

@@ -270,6 +270,13 @@ class Batch(NodeCase):
         self.assertEqual({row["status"] for row in rows}, {200})
         self.assertEqual([self.balance(account) for account in accounts], [1000] * 10)
 
+    def test_a_thousand_lines_of_one_account_wait_for_each_other_and_none_is_refused(self):
+        """A partition takes 64 waiting commands of an account; a batch keeps to half of that."""
+        account = self.opened()
+        line = '{"operation":"earn","account_id":%d,"transaction_amount":1}\n' % account
+        rows = lines_of(self.client.post(BATCH, (line * 1000).encode(), headers=LINES).body)
+        self.assertEqual([(row["status"], row["balance_after"]) for row in rows], [(200, n + 1) for n in range(1000)])
+
     def test_line_100001_is_413_and_the_end(self):
         account = self.opened()
         line = '{"operation":"earn","account_id":%d,"transaction_amount":1}\n' % account

@@ -49,7 +49,7 @@ static bool read_item(uint8_t kind, unpack_t *in)
     case LINK_RESULTS:
         if (!link_result_next(in, &result))
             return false;
-        link_result_put(&again, result.id, &result.err, result.bytes, result.n);
+        link_result_put(&again, result.id, &result.err, result.bytes, result.n, &result.place);
         back = unpack_from(again.bytes, again.size);
         INVARIANT(link_result_next(&back, &result));
         return true;

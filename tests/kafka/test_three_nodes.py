@@ -128,6 +128,30 @@ class Three(unittest.TestCase):
         self.assertEqual(answer.json["balance_after"], self.expected[account], answer)
         return time.monotonic() - began, answer
 
+    def in_session(self, account, place, *positions):
+        return self.at(place).get(API + "/loyaltyAccounts/%d/?consistency=session" % account,
+                                  headers={"X-Position": ", ".join(positions)})
+
+    def sessions_hold(self):
+        """Whoever wrote through one node reads it through every other, with the position, and never goes back."""
+        for number, account in enumerate(self.accounts):
+            wrote = self.earn(account, number % 3).headers["X-Position"]
+            partition, history, epoch, seq = wrote.split(":")
+            self.assertEqual(int(partition), partition_of(account))
+            self.assertRegex(history, "^[0-9a-f]{32}$")
+            seen = (int(epoch), int(seq))
+            for place in range(3):
+                answer = self.in_session(account, place, wrote)
+                self.assertEqual((answer.status, answer.json["points_balance"]), (200, self.expected[account]), answer)
+                partition, again, epoch, seq = answer.headers["X-Position"].split(":")
+                self.assertEqual((int(partition), again), (partition_of(account), history))
+                self.assertGreaterEqual((int(epoch), int(seq)), seen)
+                wrote, seen = answer.headers["X-Position"], (int(epoch), int(seq))
+            refused = self.at(number % 3).post(BURN, {"account_id": account, "points": 10 ** 7})
+            self.assertEqual(refused.status, 400, refused)
+            answer = self.in_session(account, (number + 1) % 3, refused.headers["X-Position"])
+            self.assertEqual((answer.status, answer.json["points_balance"]), (200, self.expected[account]), answer)
+
     def all_right(self, places=(0, 1, 2)):
         """Every balance is what was acknowledged, through every node that runs, and the ledger agrees."""
         for number, account in enumerate(self.accounts):
@@ -175,6 +199,40 @@ class OnOneBroker(Three):
                 self.assertEqual([(row["state"], row["body"]) for row in rows], [("done", first.json)])
             self.assertEqual(self.at(1).get(API + "/requests/never-%s/" % key).status, 404)
         self.all_right()
+
+    def test_a_session_reads_what_it_wrote_also_where_no_copy_is(self):
+        self.sessions_hold()
+        account = self.accounts[0]
+        wrote = self.earn(account, 0).headers["X-Position"]
+        partition, history, epoch, seq = wrote.split(":")
+        foreign = ":".join((partition, "f" * 32, epoch, seq))
+        elsewhere = ":".join((str((int(partition) + 1) % PARTITIONS), "f" * 32, epoch, seq))
+        for place in range(3):
+            answer = self.in_session(account, place, foreign)
+            self.assertEqual((answer.status, answer.json["code"]), (409, "position_lost"), answer)
+            answer = self.in_session(account, place, elsewhere, wrote)  # of a partition that is not read
+            self.assertEqual((answer.status, answer.json["points_balance"]), (200, self.expected[account]), answer)
+            answer = self.in_session(account, place, ":".join((partition, history, epoch, str(int(seq) + 10 ** 6))))
+            self.assertEqual((answer.status, answer.json["code"]), (503, "position_ahead"), answer)
+            self.assertEqual(answer.headers["Retry-After"], "1")
+            for wrong in ("here", wrote + ":1", wrote + ",", ",".join([wrote] * 65)):
+                answer = self.in_session(account, place, wrong)
+                self.assertEqual((answer.status, list(answer.json)), (400, ["X-Position"]), answer)
+
+    def test_a_position_above_the_end_of_an_epoch_that_is_over_is_lost(self):
+        """The end of an epoch is where the next owner's claim was accepted: here that of the node that takes over."""
+        victim = self.victim()
+        account = self.of(victim)[0]
+        partition, history, epoch, seq = self.earn(account, victim).headers["X-Position"].split(":")
+        self.assertEqual(self.nodes[victim].stop(), 0)
+        rest = [place for place in range(3) if place != victim]
+        self.earn_until(account, rest[0], TAKE_OVER_SECONDS)
+        for place in rest:
+            answer = self.in_session(account, place, ":".join((partition, history, epoch, seq)))
+            self.assertEqual((answer.status, answer.json["points_balance"]), (200, self.expected[account]), answer)
+            answer = self.in_session(account, place, ":".join((partition, history, epoch, str(int(seq) + 10 ** 6))))
+            self.assertEqual((answer.status, answer.json["code"]), (409, "position_lost"), answer)
+        self.all_up()
 
     def test_copies_through_all_nodes_at_once_post_once(self):
         account, answers, gate = self.accounts[0], [], threading.Barrier(24)
@@ -319,6 +377,9 @@ class FollowedByAll(Three):
     """Every node follows every partition, so that any one of them can go on alone."""
 
     flags = ("--replicas", "2")
+
+    def test_a_session_reads_what_it_wrote_from_any_copy(self):
+        self.sessions_hold()
 
     def test_one_node_goes_on_alone(self):
         for account in self.accounts:

@@ -299,18 +299,21 @@ static void answer_question(life_t *self, const call_t *call, const err_t *err, 
 }
 
 /* What this client has seen: from now on it wants to see at least that. */
-static void note_session(life_t *self, const job_t *job, size_t node)
+static void note_session(life_t *self, const job_t *job, const log_place_t *place)
 {
     member_t *member = &self->members[job->member];
-    const position_t *position;
 
-    if (job->partition != member->partition || !shared_node(self->world, node)->up)
+    if (job->partition != member->partition)
         return;
-    position = shared_position(self->world, node, job->partition);
-    if (position->epoch < member->session_epoch || position->seq <= member->session_seq)
-        return;
-    member->session_epoch = position->epoch;
-    member->session_seq = position->seq;
+    if (place->epoch == 0)
+        life_fail(self, "the answer to %s names no place in the log", job->mark);
+    if (job->http < 300 &&
+        (job->command.kind == COMMAND_EARN || job->command.kind == COMMAND_BURN ||
+         job->command.kind == COMMAND_ADJUST))
+        member->own_entries++;
+    if ((place->epoch > member->seen.epoch ||
+         (place->epoch == member->seen.epoch && place->seq > member->seen.seq)))
+        member->seen = *place;
 }
 
 /* A 404 is not kept under the key: while another attempt may still run, it says nothing. */
@@ -320,8 +323,8 @@ static bool says_it_all(const life_t *self, const job_t *job)
 }
 
 /* The first answer is kept, and every later one must be its replay. */
-static void take_result(life_t *self, job_t *job, const call_t *call, size_t node,
-                        const void *bytes, size_t n)
+static void take_result(life_t *self, job_t *job, const call_t *call, const void *bytes, size_t n,
+                        const log_place_t *place)
 {
     result_t result;
     buffer_t plain;
@@ -352,7 +355,7 @@ static void take_result(life_t *self, job_t *job, const call_t *call, size_t nod
             replayed || job->command.kind == COMMAND_TRANSFER ? job->called : call->called;
         if (job->command.kind == COMMAND_ENROL && result.status < 300)
             self->members[job->member].account = result.account;
-        note_session(self, job, node);
+        note_session(self, job, place);
         return;
     }
     if (!job_is_keyed(job) || job->http == 404 || lost)
@@ -401,8 +404,8 @@ static void take_error(life_t *self, job_t *job, const call_t *call, const err_t
         job->again_us = again_us;
 }
 
-void life_answered(void *state, size_t ticket, size_t node, const err_t *err, const void *result,
-                   size_t n)
+void life_answered(void *state, size_t ticket, const err_t *err, const void *result, size_t n,
+                   const log_place_t *place)
 {
     life_t *self = state;
 
@@ -420,7 +423,7 @@ void life_answered(void *state, size_t ticket, size_t node, const err_t *err, co
         err_t silence = {.code = ERR_UNKNOWN_OUTCOME};
         take_error(self, job, call, &silence);
     } else if (err->code == ERR_NONE) {
-        take_result(self, job, call, node, result, n);
+        take_result(self, job, call, result, n, place);
     } else {
         take_error(self, job, call, err);
     }
@@ -458,31 +461,46 @@ bool life_all_known(const life_t *self)
 
 /* ---- sessions ---- */
 
+/* A client asks any copy, with what it has seen: its answer never goes back behind that. */
 void life_session(life_t *self, unsigned number)
 {
     member_t *member = &self->members[number];
     size_t node = dice_below(&self->dice, shared_nodes(self->world));
     replica_state_t state = shared_state(self->world, node, member->partition);
-    query_t query = {
-        .kind = QUERY_ACCOUNTS_OF, .customer = member->customer, .program = self->program};
-    buffer_t answer;
+    uint8_t after[LOG_PLACE_BYTES];
+    query_t query = {.kind = QUERY_ACCOUNTS_OF,
+                     .set = QUERY_PLACE,
+                     .customer = member->customer,
+                     .program = self->program,
+                     .after = {(const char *)after, sizeof after}};
+    buffer_t bytes;
+    answer_t answer;
     account_t account = {0};
+    err_t err = {0};
 
-    if (member->session_seq == 0 || self->halts_allowed || state == REPLICA_CLOSED ||
+    if (member->seen.epoch == 0 || self->halts_allowed || state == REPLICA_CLOSED ||
         state == REPLICA_HALTED || shared_node(self->world, node)->paused)
         return;
-    const position_t *position = shared_position(self->world, node, member->partition);
-    if (position->epoch < member->session_epoch || position->seq < member->session_seq)
-        return; /* it waits, or asks elsewhere */
-    buffer_init(&answer, 4 * 1024 * 1024);
-    errcode_t rc = shared_query(self->world, node, member->partition, &query, &answer, NULL);
-    INVARIANT(rc == ERR_NONE);
-    if (account_in(answer.bytes, answer.size, &account) ? account.entries < member->session_entries
-                                                        : member->session_entries > 0)
-        life_fail(self, "the session of member %u went back: %" PRIu64 " entries after %" PRIu64,
-                  number, account.entries, member->session_entries);
-    member->session_entries = account.entries;
-    member->session_epoch = position->epoch;
-    member->session_seq = position->seq;
-    buffer_free(&answer);
+    log_place_pack(&member->seen, after);
+    buffer_init(&bytes, 4 * 1024 * 1024);
+    errcode_t rc = shared_query(self->world, node, member->partition, &query, &bytes, &err);
+    if (rc == ERR_NONE) {
+        bool found = account_in(bytes.bytes, bytes.size, &account);
+        if (found ? account.entries < member->own_entries : member->own_entries > 0)
+            life_fail(self,
+                      "the session of member %u does not see its own writes: %" PRIu64
+                      " entries, it made %" PRIu64,
+                      number, account.entries, member->own_entries);
+        if (found ? account.entries < member->seen_entries : member->seen_entries > 0)
+            life_fail(self,
+                      "the session of member %u went back: %" PRIu64 " entries after %" PRIu64,
+                      number, account.entries, member->seen_entries);
+        member->seen_entries = account.entries;
+        rc = answer_decode(&answer, bytes.bytes, bytes.size, NULL);
+        INVARIANT(rc == ERR_NONE);
+        member->seen = answer.place;
+    } else if (rc != ERR_POSITION_AHEAD) { /* else it waits, or asks elsewhere */
+        life_fail(self, "the session of member %u was refused: %s", number, err.text);
+    }
+    buffer_free(&bytes);
 }

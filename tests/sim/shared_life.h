@@ -22,7 +22,8 @@ typedef struct {
     uint16_t partition;
     uint64_t account; /* 0: not known yet */
     /* A client that reads everywhere and never wants to go back. */
-    uint64_t session_epoch, session_seq, session_entries;
+    log_place_t seen;                   /* of its partition's log; epoch 0: nothing */
+    uint64_t seen_entries, own_entries; /* shown to it; of its own acknowledged writes */
 } member_t;
 
 typedef struct {
@@ -111,8 +112,8 @@ typedef struct {
 void life_fail(life_t *self, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* shared_clients.c */
-void life_answered(void *life, size_t ticket, size_t node, const err_t *err, const void *result,
-                   size_t n);
+void life_answered(void *life, size_t ticket, const err_t *err, const void *result, size_t n,
+                   const log_place_t *place);
 job_t *life_job(life_t *self, command_t command, unsigned member);
 void life_enrol(life_t *self);
 void life_something(life_t *self); /* a random command or question */

@@ -113,6 +113,7 @@ static void make_replicas(node_t *self)
                                  .incarnation = self->incarnation,
                                  .shared = true,
                                  .pair_max = self->config.pair_max,
+                                 .account_max = PARTITION_ACCOUNT_PENDING_MAX,
                                  .send = on_send,
                                  .session = on_session,
                                  .state = self};

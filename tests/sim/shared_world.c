@@ -98,11 +98,15 @@ static void on_send(void *state, size_t node, uint16_t dst, const void *frame, s
 
 /* ---- tickets ---- */
 
+static const log_place_t no_place;
+
 static void run_query(shared_world_t *self, ticket_t *ticket)
 {
     node_t *node = &self->nodes[ticket->node];
-    query_context_t context = {
-        .store = node->store, .catalogue = node->catalogue, .partitions = self->config.partitions};
+    query_context_t context = {.store = node->store,
+                               .catalogue = node->catalogue,
+                               .partitions = self->config.partitions,
+                               .shared = true};
     buffer_t answer;
     err_t err = {0};
 
@@ -110,8 +114,9 @@ static void run_query(shared_world_t *self, ticket_t *ticket)
     errcode_t rc = query_run(&context, ticket->partition, ticket->query.bytes, ticket->query.size,
                              &answer, &err);
     ticket->answered = true;
-    self->config.answered(self->config.state, ticket->number, ticket->node, &err,
-                          rc == ERR_NONE ? answer.bytes : NULL, rc == ERR_NONE ? answer.size : 0);
+    self->config.answered(self->config.state, ticket->number, &err,
+                          rc == ERR_NONE ? answer.bytes : NULL, rc == ERR_NONE ? answer.size : 0,
+                          &no_place);
     buffer_free(&answer);
 }
 
@@ -121,7 +126,7 @@ static void give_up(shared_world_t *self, ticket_t *ticket)
 
     ticket->answered = true;
     err_set(&err, ERR_UNKNOWN_OUTCOME, "the node died");
-    self->config.answered(self->config.state, ticket->number, ticket->node, &err, NULL, 0);
+    self->config.answered(self->config.state, ticket->number, &err, NULL, 0, &no_place);
 }
 
 static void on_done(request_t *request, void *context)
@@ -143,9 +148,10 @@ static void on_done(request_t *request, void *context)
         return;
     }
     ticket->answered = true;
-    self->config.answered(self->config.state, ticket->number, ticket->node, &request->err,
+    self->config.answered(self->config.state, ticket->number, &request->err,
                           request->err.code == ERR_NONE ? request->result.bytes : NULL,
-                          request->err.code == ERR_NONE ? request->result.size : 0);
+                          request->err.code == ERR_NONE ? request->result.size : 0,
+                          request->err.code == ERR_NONE ? &request->place : &no_place);
 }
 
 static size_t post(shared_world_t *self, size_t node, uint16_t partition, const command_t *command,
@@ -197,8 +203,10 @@ errcode_t shared_query(shared_world_t *self, size_t number, uint16_t partition,
                        const query_t *query, buffer_t *answer, err_t *err)
 {
     node_t *node = &self->nodes[number];
-    query_context_t context = {
-        .store = node->store, .catalogue = node->catalogue, .partitions = self->config.partitions};
+    query_context_t context = {.store = node->store,
+                               .catalogue = node->catalogue,
+                               .partitions = self->config.partitions,
+                               .shared = true};
     buffer_t bytes;
 
     INVARIANT(node->up);

@@ -242,6 +242,7 @@ errcode_t world_start(world_t *self, uint16_t number, err_t *err)
                                      .catalogue = node->catalogue,
                                      .cache = node->cache,
                                      .incarnation = incarnation,
+                                     .account_max = self->config.account_max,
                                      .send = send_frame,
                                      .state = self};
         position_t position;

@@ -27,6 +27,7 @@ typedef struct {
     uint32_t drop_ppm, double_ppm; /* of frames */
     int64_t
         delay_max_us; /* each frame takes 1..delay_max_us: more than one round means reordering */
+    uint32_t account_max; /* see partition_config_t */
     bool ahead; /* a round is decided while the one before is being written, as a shard does it */
 } world_config_t;
 

@@ -102,6 +102,7 @@ Test(frame, commands_come_out_as_they_went_in)
 Test(frame, results_carry_bytes_or_an_error_with_its_words)
 {
     buffer_t body;
+    const log_place_t place = {{{9}}, 5, UINT64_MAX};
     link_header_t header;
     link_result_t result;
     unpack_t in;
@@ -109,9 +110,10 @@ Test(frame, results_carry_bytes_or_an_error_with_its_words)
 
     (void)err_field(&err, ERR_INVALID, "points", "must be %d", 1);
     buffer_init(&body, 4096);
-    link_result_put(&body, 1, NULL, "answer", 6);
-    link_result_put(&body, 2, &err, "ignored", 7);
-    framed(&header, LINK_RESULTS, 2, &body);
+    link_result_put(&body, 1, NULL, "answer", 6, NULL);
+    link_result_put(&body, 2, &err, "ignored", 7, &place);
+    link_result_put(&body, 3, NULL, "placed", 6, &place);
+    framed(&header, LINK_RESULTS, 3, &body);
     cr_assert_eq(link_frame_check(&header, body.bytes, body.size, NULL), ERR_NONE);
     in = unpack_from(body.bytes, body.size);
     cr_assert(link_result_next(&in, &result));
@@ -124,6 +126,14 @@ Test(frame, results_carry_bytes_or_an_error_with_its_words)
     cr_assert_eq(result.err.code, ERR_INVALID);
     cr_assert_str_eq(result.err.field, "points");
     cr_assert_str_eq(result.err.text, "must be 1");
+    cr_assert_eq(result.place.epoch, 0);
+    cr_assert(link_result_next(&in, &result));
+    cr_assert_eq(result.err.code, ERR_NONE);
+    cr_assert_arr_eq(result.bytes, "placed", 6);
+    cr_assert(hash_equal(&result.place.history, &place.history));
+    cr_assert_eq(result.place.epoch, 5);
+    cr_assert_eq(result.place.seq, UINT64_MAX);
+    cr_assert(unpack_done(&in));
     buffer_free(&body);
 }
 

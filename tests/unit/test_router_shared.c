@@ -1,10 +1,12 @@
 /* test_router_shared.c - a router on a shared log, alone, with a clock and copies of partitions of the test */
 #include "cluster/router_setup.h"
 #include "protocol/metrics.h"
+#include "storage/journal.h"
 
 #include <criterion/criterion.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #define SECOND INT64_C(1000000)
@@ -355,15 +357,16 @@ Test(router_shared, only_reads_that_ask_for_it_need_a_barrier, .timeout = 30)
     router_set_owned(alone.router, 3, 5, true);
     cr_assert_eq(alone_read(&alone, 3, READ_ANY, &err), ERR_NONE);
     cr_assert_eq(atomic_load(&alone.barriers), 0);
-    cr_assert_eq(alone_read(&alone, 3, READ_LINEARIZABLE, &err), ERR_NONE);
     cr_assert_eq(alone_read(&alone, 3, READ_SESSION, &err), ERR_NONE);
-    cr_assert_eq(atomic_load(&alone.barriers), 2);
+    cr_assert_eq(atomic_load(&alone.barriers), 0);
+    cr_assert_eq(alone_read(&alone, 3, READ_LINEARIZABLE, &err), ERR_NONE);
+    cr_assert_eq(atomic_load(&alone.barriers), 1);
     /* A copy that follows answers too, if any answer will do. */
     router_set_owned(alone.router, 3, 5, false);
     atomic_store(&alone.follows, true);
     cr_assert_eq(alone_read(&alone, 3, READ_ANY, &err), ERR_NONE);
     cr_assert_eq(alone_read(&alone, 3, READ_LINEARIZABLE, &err), ERR_UNREACHABLE);
-    cr_assert_eq(atomic_load(&alone.barriers), 2);
+    cr_assert_eq(atomic_load(&alone.barriers), 1);
     alone_end(&alone);
 }
 
@@ -432,6 +435,131 @@ Test(router_shared, says_whether_it_is_ready, .timeout = 30)
     cr_assert_not_null(strstr((char *)out.bytes, "{\"own\":1,\"ready\":1,\"without_owner\":16}"));
     cr_assert_not_null(strstr((char *)out.bytes, "\"troubles\":[\"a trouble of the log\"]"));
     buffer_free(&out);
+    alone_end(&alone);
+}
+
+static void alone_stand(alone_t *self, uint64_t epoch, uint64_t seq, uint64_t end)
+{
+    const position_t position = {
+        .history = {{1}}, .epoch = epoch, .seq = seq, .ends = {end, end, end, end}};
+    buffer_t batch;
+
+    buffer_init(&batch, 4096);
+    journal_put_position(3, &position, &batch);
+    const batch_part_t part = {batch.bytes, batch.size};
+    cr_assert_eq(store_write(self->store, &part, 1, false, NULL), ERR_NONE);
+    buffer_free(&batch);
+}
+
+/* Reads partition 3 as one who has seen these places of it. */
+static errcode_t alone_session(alone_t *self, const log_place_t *places, size_t count,
+                               log_place_t *answered, err_t *err)
+{
+    uint8_t after[8 * LOG_PLACE_BYTES];
+    query_t query = {.kind = QUERY_TOTALS,
+                     .set = QUERY_PLACE,
+                     .after = {(const char *)after, count * LOG_PLACE_BYTES}};
+    answer_t answer;
+    buffer_t bytes;
+
+    for (size_t i = 0; i < count; i++)
+        log_place_pack(&places[i], after + i * LOG_PLACE_BYTES);
+    memset(err, 0, sizeof *err);
+    buffer_init(&bytes, 1 << 16);
+    errcode_t rc = router_query_at(self->router, 3, READ_SESSION, &query,
+                                   alone_wall(self) + 20 * SECOND, &bytes, err);
+    if (rc == ERR_NONE) {
+        cr_assert_eq(answer_decode(&answer, bytes.bytes, bytes.size, NULL), ERR_NONE);
+        *answered = answer.place;
+    }
+    buffer_free(&bytes);
+    return rc;
+}
+
+Test(router_shared, a_session_is_answered_by_the_copy_that_has_reached_what_it_saw, .timeout = 30)
+{
+    const log_place_t seen[] = {{{{1}}, 2, 10}, {{{1}}, 1, 4}};
+    log_place_t answered;
+    alone_t alone;
+    err_t err;
+
+    alone_begin(&alone, true);
+    atomic_store(&alone.follows, true);
+    alone_stand(&alone, 2, 11, 4);
+    cr_assert_eq(alone_session(&alone, seen, 2, &answered, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(answered.epoch, 2);
+    cr_assert_eq(answered.seq, 11);
+    cr_assert_eq(alone_session(&alone, NULL, 0, &answered, &err), ERR_NONE); /* has seen nothing */
+    router_set_owned(alone.router, 3, 2, true); /* an owner needs no record for it either */
+    cr_assert_eq(alone_session(&alone, seen, 2, &answered, &err), ERR_NONE);
+    cr_assert_eq(atomic_load(&alone.barriers), 0);
+    alone_end(&alone);
+}
+
+Test(router_shared, a_session_that_saw_what_the_log_does_not_hold_is_told_at_once, .timeout = 30)
+{
+    const log_place_t cut = {{{1}}, 1, 5}, foreign = {{{7}}, 2, 1};
+    const log_place_t several[] = {{{{1}}, 2, 900}, {{{7}}, 2, 1}}; /* one ahead, one lost */
+    log_place_t answered;
+    alone_t alone;
+    err_t err;
+
+    alone_begin(&alone, true);
+    atomic_store(&alone.follows, true);
+    alone_stand(&alone, 2, 11, 4);
+    cr_assert_eq(alone_session(&alone, &cut, 1, &answered, &err), ERR_POSITION_LOST);
+    cr_assert_eq(err_info(ERR_POSITION_LOST)->http, 409);
+    cr_assert_eq(alone_session(&alone, &foreign, 1, &answered, &err), ERR_POSITION_LOST);
+    cr_assert_eq(alone_session(&alone, several, 2, &answered, &err), ERR_POSITION_LOST);
+    alone_end(&alone);
+}
+
+/* Once the session waits, the copy moves on: first not far enough. */
+static void *alone_move_on(void *state)
+{
+    alone_t *self = state;
+
+    for (uint64_t seq = 12; seq <= 15; seq++) {
+        while (!router_stored(self->router))
+            (void)sched_yield();
+        alone_stand(self, 2, seq, 4);
+        (void)router_stored(self->router);
+    }
+    return NULL;
+}
+
+Test(router_shared, a_session_waits_until_the_copy_has_reached_what_it_saw, .timeout = 30)
+{
+    const log_place_t seen = {{{1}}, 2, 15};
+    pthread_t mover;
+    log_place_t answered;
+    alone_t alone;
+    err_t err;
+
+    alone_begin(&alone, true);
+    atomic_store(&alone.follows, true);
+    alone_stand(&alone, 2, 11, 4);
+    cr_assert_eq(pthread_create(&mover, NULL, alone_move_on, &alone), 0);
+    cr_assert_eq(alone_session(&alone, &seen, 1, &answered, &err), ERR_NONE, "%s", err.text);
+    cr_assert_eq(answered.seq, 15);
+    cr_assert_eq(pthread_join(mover, NULL), 0);
+    cr_assert(!router_stored(alone.router)); /* nobody waits any more */
+    alone_end(&alone);
+}
+
+Test(router_shared, a_session_does_not_wait_for_ever, .timeout = 30)
+{
+    const log_place_t seen = {{{1}}, 3, 1};
+    log_place_t answered;
+    alone_t alone;
+    err_t err;
+
+    alone_begin(&alone, true);
+    atomic_store(&alone.follows, true);
+    alone_stand(&alone, 2, 11, 4);
+    cr_assert_eq(alone_session(&alone, &seen, 1, &answered, &err), ERR_POSITION_AHEAD);
+    cr_assert_eq(err_info(err.code)->http, 503);
+    cr_assert_not_null(strstr(err.text, "epoch 2, seq 11"), "%s", err.text);
     alone_end(&alone);
 }
 
