@@ -75,7 +75,7 @@ errcode_t node_start(node_t **self_p, const config_t *config, bool (*stop_wanted
         rc = first_start_admin(self->router, owns_definitions(self), &self->first_start, err);
     if (rc == ERR_NONE)
         rc = start_http(self, err);
-    if (rc == ERR_NONE)
+    if (rc == ERR_NONE && self->control == NULL)
         rc = start_control(self, err);
     if (rc != ERR_NONE)
         node_stop(self_p);
@@ -294,6 +294,9 @@ static errcode_t start_shards(node_t *self, err_t *err)
         self->shards = shards_new(&setup);
         shared_log_attach(self->shared, self->router, self->shards);
         rc = shards_start(self->shards, err);
+        /* Without an owner of the definitions a node waits here, maybe for an operator's word. */
+        if (rc == ERR_NONE)
+            rc = start_control(self, err);
         return rc != ERR_NONE ? rc : shared_log_wait_joined(self->shared, err);
     }
     if (setup.birth->partitions != self->config.partitions && !self->new_books)
@@ -403,7 +406,10 @@ static void control_status(void *state, buffer_t *out)
 {
     node_t *self = state;
 
-    buffer_printf(out, "version %s\nport %d\n", FEALTY_VERSION, node_port(self));
+    const http_server_t *http = atomic_load(&self->http);
+
+    buffer_printf(out, "version %s\nport %d\n", FEALTY_VERSION,
+                  http != NULL ? http_server_port(http) : 0);
     (void)router_ready(self->router, out);
     buffer_byte(out, '\n');
 }
