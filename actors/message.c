@@ -2,6 +2,7 @@
 #include "actors/message.h"
 
 #define PAIR_VERSION        1
+#define PAIR_VERSION_FLOOR  2 /* a sending side with a floor */
 #define SESSION_ROW_VERSION 1
 
 static hash_t unpack_hash(unpack_t *in)
@@ -51,22 +52,32 @@ static unpack_t open_array(const void *bytes, size_t n, uint32_t count, uint64_t
 
 void pair_out_encode(const pair_out_t *self, buffer_t *out)
 {
-    pack_array(out, 5);
-    pack_u64(out, PAIR_VERSION);
+    pack_array(out, self->floor != 0 ? 7 : 5);
+    pack_u64(out, self->floor != 0 ? PAIR_VERSION_FLOOR : PAIR_VERSION);
     pack_u64(out, self->next);
     pack_u64(out, self->acked);
     pack_blob(out, self->peer.bytes, sizeof self->peer.bytes);
     pack_u64(out, self->peer_epoch);
+    if (self->floor != 0) {
+        pack_u64(out, self->floor);
+        pack_u64(out, self->older);
+    }
 }
 
 errcode_t pair_out_decode(pair_out_t *self, const void *bytes, size_t n, err_t *err)
 {
-    unpack_t in = open_array(bytes, n, 5, PAIR_VERSION);
+    unpack_t in = unpack_from(bytes, n);
+    bool floor = unpack_array(&in) == 7;
+    in =
+        floor ? open_array(bytes, n, 7, PAIR_VERSION_FLOOR) : open_array(bytes, n, 5, PAIR_VERSION);
     self->next = unpack_u64(&in);
     self->acked = unpack_u64(&in);
     self->peer = unpack_hash(&in);
     self->peer_epoch = unpack_u64(&in);
-    if (self->next == 0 || self->acked >= self->next)
+    self->floor = floor ? unpack_u64(&in) : 0;
+    self->older = floor ? unpack_u64(&in) : 0;
+    if (self->next == 0 || self->acked >= self->next || (floor && self->floor == 0) ||
+        self->floor > self->next || self->older > self->floor)
         in.failed = true;
     return checked(&in, "the sending side of a pair", err);
 }
@@ -91,7 +102,7 @@ errcode_t pair_in_decode(pair_in_t *self, const void *bytes, size_t n, err_t *er
 
 void frame_encode(const frame_t *self, buffer_t *out)
 {
-    pack_array(out, 8);
+    pack_array(out, self->floor != 0 ? 10 : 8);
     pack_u64(out, self->kind);
     pack_u64(out, self->src);
     pack_u64(out, self->dst);
@@ -100,6 +111,10 @@ void frame_encode(const frame_t *self, buffer_t *out)
     pack_u64(out, self->epoch);
     pack_u64(out, self->n);
     pack_blob(out, self->body.bytes, self->body.n);
+    if (self->floor != 0) {
+        pack_u64(out, self->floor);
+        pack_u64(out, self->older);
+    }
 }
 
 errcode_t frame_decode(frame_t *self, const void *bytes, size_t n, err_t *err)
@@ -107,8 +122,8 @@ errcode_t frame_decode(frame_t *self, const void *bytes, size_t n, err_t *err)
     unpack_t in = unpack_from(bytes, n);
     uint32_t count = unpack_array(&in);
     uint64_t kind = unpack_u64(&in), src = unpack_u64(&in), dst = unpack_u64(&in);
-    if (count != 8 || (kind != FRAME_DATA && kind != FRAME_ACK) || src > UINT16_MAX ||
-        dst > UINT16_MAX)
+    if ((count != 8 && count != 10) || (kind != FRAME_DATA && kind != FRAME_ACK) ||
+        src > UINT16_MAX || dst > UINT16_MAX)
         in.failed = true;
     self->kind = (uint8_t)kind;
     self->src = (uint16_t)src;
@@ -118,6 +133,10 @@ errcode_t frame_decode(frame_t *self, const void *bytes, size_t n, err_t *err)
     self->epoch = unpack_u64(&in);
     self->n = unpack_u64(&in);
     self->body = unpack_blob_text(&in);
+    self->floor = count == 10 ? unpack_u64(&in) : 0;
+    self->older = count == 10 ? unpack_u64(&in) : 0;
+    if (count == 10 && (self->floor == 0 || self->older > self->floor))
+        in.failed = true;
     return checked(&in, "a frame between partitions", err);
 }
 

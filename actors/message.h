@@ -28,6 +28,9 @@ typedef struct {
     hash_t peer;    /* history of the receiver's log; zero until it first answered */
     uint64_t
         peer_epoch; /* highest epoch of the receiver that acknowledged: tells a late ACK from a restored receiver */
+    /* This side was adopted, and the receiver has not answered the new history: the messages from `floor` on are not those
+     * of the history before. `older`: the same for all that came before that one; 0: the receiver had answered it. */
+    uint64_t floor, older;
 } pair_out_t;
 
 /* Receiving side, state row p 'N' src. */
@@ -50,6 +53,8 @@ typedef struct {
     hash_t dst_history; /* as the frame's writer knows it; zero: not yet */
     uint64_t epoch;     /* of the frame's writer in its own log */
     uint64_t n;         /* DATA: number; ACK: all up to here are applied */
+    uint64_t floor;     /* DATA: of the sending side, see pair_out_t */
+    uint64_t older;     /* likewise */
     text_t body;        /* DATA */
 } frame_t;
 

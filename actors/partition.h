@@ -14,6 +14,7 @@
 #ifndef FEALTY_PARTITION_H
 #define FEALTY_PARTITION_H
 
+#include "actors/adoptions.h"
 #include "actors/catalogue.h"
 #include "actors/request.h"
 #include "actors/row_cache.h"
@@ -34,7 +35,8 @@ typedef struct {
     catalogue_t *catalogue;
     row_cache_t *cache; /* of the shard, shared by its partitions */
     hash_t incarnation;
-    bool shared;       /* the log is shared with other nodes: replica.c drives it, see below */
+    bool shared; /* the log is shared with other nodes: replica.c drives it, see below */
+    const adoptions_t *adoptions; /* may be NULL: none */
     uint32_t pair_max; /* unacknowledged requests to one partition; 0: MESSAGE_PAIR_MAX */
     uint32_t
         account_max; /* commands of one account that wait for the log, then ERR_OVERLOADED; 0: no such limit */
@@ -88,6 +90,12 @@ void partition_seal_claim(partition_t *self, const hash_t *fresh_history, int64_
 void partition_seal_release(partition_t *self, int64_t wall_us, buffer_t *record);
 /* Mark of the skips up to the record that was just accepted (actors/skips.h). */
 void partition_set_skips(partition_t *self, uint64_t mark);
+void partition_set_adoptions(partition_t *self, const adoptions_t *adoptions);
+/* The adoptions have one more, of partition `other`: what made no sense in its frames may make some now. */
+void partition_adopted(partition_t *self, uint16_t other);
+/* From here on nobody of another history goes on: the record that stands before the first claim of a new one. */
+void partition_seal_adopted(partition_t *self, const hash_t *old, int64_t wall_us,
+                            buffer_t *record);
 /* The own claim is accepted and stored: reads everything again and decides from here on. */
 errcode_t partition_own(partition_t *self, err_t *err);
 /* Decides no more. What was not sealed is answered: it was not applied. The round that flies waits for its fate. */

@@ -94,6 +94,65 @@ static errcode_t decide_message(partition_t *self, uint16_t src, text_t body, er
     }
 }
 
+/* ---- histories that were adopted ---- */
+
+static bool unknown(const hash_t *history)
+{
+    return uuid_is_zero((const uuid16_t *)history->bytes);
+}
+
+/* This partition, as the other one knows it: by its history, or by one that it came from. */
+static bool means_this(const partition_t *self, const hash_t *history)
+{
+    return hash_equal(history, &self->committed.history) ||
+           adoptions_between(self->config.adoptions, self->config.number, &self->committed.history,
+                             history) > 0;
+}
+
+/* The other one, as it is known here: now, or before its image was adopted. */
+static bool comes_from(const partition_t *self, uint16_t other, const hash_t *fresh,
+                       const hash_t *known)
+{
+    return hash_equal(fresh, known) ||
+           adoptions_between(self->config.adoptions, other, fresh, known) > 0;
+}
+
+/* From this record on the sending partition is known by its new history: its ACKs say so. */
+static void renew_sender(partition_t *self, const frame_t *frame)
+{
+    command_t command = {.kind = COMMAND_RENEW, .id = frame->src};
+
+    buffer_reset(&self->blob);
+    command_encode(&command, &self->blob);
+    decision_begin(self, self->blob.bytes, self->blob.size, false);
+    self->receiving[frame->src].decided.peer = frame->src_history;
+    put_pair_in(self, frame->src);
+    decision_end(self);
+}
+
+void partition_adopted(partition_t *self, uint16_t other)
+{
+    bool any = false;
+
+    self->sending[other].halted = self->receiving[other].halted = false;
+    self->sending[other].strange = self->receiving[other].strange = (strange_t){STRANGE_NONE, 0};
+    for (uint32_t i = 0; i <= self->config.partitions; i++)
+        any = any || self->sending[i].halted || self->receiving[i].halted;
+    if (!any && self->state != PARTITION_HALTED)
+        self->trouble[0] = '\0';
+}
+
+/* What is on its way from before: nobody of that history can send anything any more that counts. */
+static bool is_of_the_past(const partition_t *self, const frame_t *frame)
+{
+    bool data = frame->kind == FRAME_DATA;
+
+    return adoptions_replaced(self->config.adoptions, data ? frame->src : frame->dst,
+                              data ? &frame->src_history : &frame->dst_history);
+}
+
+/* ---- frames ---- */
+
 static void on_data(partition_t *self, const frame_t *frame)
 {
     receiving_t *receiving = &self->receiving[frame->src];
@@ -102,16 +161,28 @@ static void on_data(partition_t *self, const frame_t *frame)
 
     if (receiving->halted)
         return;
-    if (!MUTANT(NO_PAIR_HISTORY) && !uuid_is_zero((const uuid16_t *)frame->dst_history.bytes) &&
-        !hash_equal(&frame->dst_history, &self->committed.history)) {
+    if (!MUTANT(NO_PAIR_HISTORY) && !unknown(&frame->dst_history) &&
+        !means_this(self, &frame->dst_history)) {
         messages_halt(self, false, frame->src, frame->n,
                       "it knows this partition by another history");
         return;
     }
     if (!MUTANT(NO_PAIR_HISTORY) && before.seq > 0 &&
         !hash_equal(&before.peer, &frame->src_history)) {
-        messages_halt(self, false, frame->src, frame->n, "it has another history than before");
-        return;
+        size_t between = adoptions_between(self->config.adoptions, frame->src, &frame->src_history,
+                                           &before.peer);
+        if (between == 0) {
+            messages_halt(self, false, frame->src, frame->n, "it has another history than before");
+            return;
+        }
+        /* The same numbers stand for other messages now: what was applied here must all be older than that. */
+        if ((between == 1 ? frame->floor : frame->older) <= before.seq) {
+            messages_halt(self, false, frame->src, frame->n,
+                          "its history was adopted, and lacks messages that were applied here");
+            return;
+        }
+        renew_sender(self, frame);
+        before = receiving->decided;
     }
     receiving->ack_due = true;
     if (MUTANT(REPLY_COUNTED) && body_type(frame->body) == BODY_CREDIT_1 &&
@@ -146,12 +217,14 @@ static void on_ack(partition_t *self, const frame_t *frame)
     if (sending->halted)
         return;
     if (!MUTANT(NO_PAIR_HISTORY) && !hash_equal(&frame->src_history, &self->committed.history)) {
-        messages_halt(self, true, frame->dst, frame->n,
-                      "it knows this partition by another history");
+        /* Said of the messages of before the adoption, not of these: it learns of them with the next one. */
+        if (!means_this(self, &frame->src_history))
+            messages_halt(self, true, frame->dst, frame->n,
+                          "it knows this partition by another history");
         return;
     }
-    if (!MUTANT(NO_PAIR_HISTORY) && !uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
-        !hash_equal(&fresh.peer, &frame->dst_history)) {
+    if (!MUTANT(NO_PAIR_HISTORY) && !unknown(&fresh.peer) &&
+        !comes_from(self, frame->dst, &frame->dst_history, &fresh.peer)) {
         messages_halt(self, true, frame->dst, frame->n, "it has another history than before");
         return;
     }
@@ -167,8 +240,8 @@ static void on_ack(partition_t *self, const frame_t *frame)
                           "it has forgotten messages that it had acknowledged");
         return;
     }
-    if (frame->n == fresh.acked && !uuid_is_zero((const uuid16_t *)fresh.peer.bytes) &&
-        frame->epoch <= fresh.peer_epoch)
+    if (frame->n == fresh.acked && hash_equal(&fresh.peer, &frame->dst_history) &&
+        fresh.floor == 0 && frame->epoch <= fresh.peer_epoch)
         return;
     command_t command = {.kind = COMMAND_ACK, .id = frame->dst, .entry = frame->n};
     uint8_t key[BATCH_KEY_BYTES_MAX];
@@ -180,6 +253,7 @@ static void on_ack(partition_t *self, const frame_t *frame)
                          key_outbox(key, self->config.number, frame->dst, n));
     self->unacked -= frame->n - fresh.acked;
     fresh.acked = frame->n;
+    fresh.floor = fresh.older = 0; /* it speaks of this history */
     fresh.peer = frame->dst_history;
     fresh.peer_epoch = frame->epoch > fresh.peer_epoch ? frame->epoch : fresh.peer_epoch;
     if (fresh.acked + 1 == fresh.next)
@@ -208,6 +282,8 @@ void partition_on_frame(partition_t *self, const void *bytes, size_t n, int64_t 
         metric_add(METRIC_FRAMES_DROPPED, 1);
         return;
     }
+    if (is_of_the_past(self, &frame))
+        return;
     if (frame.kind == FRAME_DATA)
         on_data(self, &frame);
     else
@@ -265,6 +341,8 @@ static bool send_one(partition_t *self, uint16_t dst, uint64_t n, size_t *bytes)
                      .dst_history = self->sending[dst].committed.peer,
                      .epoch = self->committed.epoch,
                      .n = n,
+                     .floor = self->sending[dst].committed.floor,
+                     .older = self->sending[dst].committed.older,
                      .body = body};
     buffer_reset(&self->blob);
     frame_encode(&frame, &self->blob);

@@ -351,7 +351,8 @@ void partition_landed(partition_t *self, int64_t wall_us)
             messages_ack(self, i);
             /* What the round being decided applies is acknowledged after its own commit. */
             self->receiving[i].ack_due =
-                self->receiving[i].committed.seq != self->receiving[i].decided.seq;
+                self->receiving[i].committed.seq != self->receiving[i].decided.seq ||
+                !hash_equal(&self->receiving[i].committed.peer, &self->receiving[i].decided.peer);
         }
         if (wrote && self->sending[i].committed.acked + 1 <= self->sending[i].committed.next)
             messages_pump(self, i, wall_us);

@@ -60,6 +60,18 @@ void partition_seal_release(partition_t *self, int64_t wall_us, buffer_t *record
     seal_alone(&header, "", 0, record);
 }
 
+void partition_seal_adopted(partition_t *self, const hash_t *old, int64_t wall_us, buffer_t *record)
+{
+    record_header_t header = header_alone(self, RECORD_ADOPTED, wall_us);
+
+    seal_alone(&header, old->bytes, sizeof old->bytes, record);
+}
+
+void partition_set_adoptions(partition_t *self, const adoptions_t *adoptions)
+{
+    self->config.adoptions = adoptions;
+}
+
 void partition_set_skips(partition_t *self, uint64_t mark)
 {
     self->committed.skips = mark;

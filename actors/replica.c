@@ -6,6 +6,7 @@
  */
 #include "actors/replica_state.h"
 
+#include "actors/adopt.h"
 #include "protocol/log.h"
 #include "protocol/metrics.h"
 #include "protocol/mutant.h"
@@ -20,6 +21,7 @@
 #define PENDING_MAX    4096 /* answers that wait */
 #define PENDING_BYTES  (8u * 1024 * 1024)
 #define CLAIM_AGAIN_US INT64_C(200000)
+#define END_OTHERS_US  INT64_C(2000000) /* what is to end other histories is written again */
 #define WIPE_ROWS      4096
 #define CLAIM_BEHIND_MAX \
     1000 /* records behind, by the journal's hint: a claim from far behind cannot win */
@@ -73,6 +75,40 @@ void replica_halted(replica_t *self)
     replica_become(self, REPLICA_HALTED);
 }
 
+/* ---- histories ---- */
+
+static bool is_image_of(const replica_t *self, const adoption_t *adoption)
+{
+    const position_t *at = &self->stored;
+
+    return self->found && hash_equal(&adoption->node, &self->node) &&
+           hash_equal(&adoption->image, &at->history) && adoption->epoch == at->epoch &&
+           adoption->seq == at->seq && adoption->chain == at->chain;
+}
+
+/* The stored copy is of the history that its partition has, or becomes it now, or is of no use. */
+static errcode_t renew(replica_t *self, err_t *err)
+{
+    const adoption_t *adoption = adoptions_latest(self->adoptions, self->number);
+
+    self->wants = false;
+    if (adoption == NULL || (self->found && hash_equal(&adoption->fresh, &self->stored.history)))
+        return ERR_NONE;
+    if (is_image_of(self, adoption)) {
+        uint64_t skips = skips_mark(self->skips, self->number, adoption->offset);
+        errcode_t rc =
+            adopt_image(self->store, self->partitions, adoption, skips, &self->stored, err);
+        if (rc == ERR_NONE)
+            log_warn("partition %u: the image of this node is its new history from epoch %llu on",
+                     self->number, (unsigned long long)self->stored.epoch);
+        return rc;
+    }
+    self->wants = true;
+    return err_set(err, ERR_STATE,
+                   "partition %u has another history than the copy here: it was adopted",
+                   self->number);
+}
+
 errcode_t replica_open(replica_t *self, err_t *err)
 {
     bool incomplete = false;
@@ -80,17 +116,19 @@ errcode_t replica_open(replica_t *self, err_t *err)
     if (self->state != REPLICA_CLOSED)
         return ERR_NONE;
     errcode_t rc = image_incomplete(self->store, self->number, &incomplete, err);
+    if (rc == ERR_NONE)
+        rc = journal_stored_position(self->store, self->number, &self->stored, &self->found, err);
+    if (rc == ERR_NONE)
+        rc = renew(self, err);
     if (rc == ERR_NONE && incomplete)
         return err_set(err, ERR_STATE, "the rows of partition %u are being filled anew",
                        self->number);
-    if (rc == ERR_NONE)
-        rc = journal_stored_position(self->store, self->number, &self->stored, &self->found, err);
     if (rc == ERR_NONE)
         rc = partition_load(self->partition, &self->stored, self->found, err);
     self->alive_us = 0;
     if (rc != ERR_NONE)
         return rc;
-    self->halted_by_record = false;
+    self->halted_by_record = self->log_lost = false;
     if (!replica_made_otherwise(self))
         replica_follow(self, 0);
     return ERR_NONE;
@@ -132,6 +170,57 @@ void replica_skips_grew(replica_t *self)
 {
     if (self->state != REPLICA_CLOSED && self->state != REPLICA_HALTED)
         (void)replica_made_otherwise(self);
+}
+
+void replica_set_adoptions(replica_t *self, const adoptions_t *adoptions, const hash_t *node)
+{
+    self->adoptions = adoptions;
+    self->node = *node;
+    partition_set_adoptions(self->partition, adoptions);
+}
+
+void replica_adopted(replica_t *self, uint16_t partition)
+{
+    partition_adopted(self->partition, partition);
+    if (partition == self->number && self->state != REPLICA_CLOSED && self->state != REPLICA_HALTED)
+        (void)replica_replaced(self);
+}
+
+const hash_t *replica_wants_history(const replica_t *self)
+{
+    const adoption_t *adoption = adoptions_latest(self->adoptions, self->number);
+
+    return self->state == REPLICA_CLOSED && self->wants && adoption != NULL ? &adoption->fresh
+                                                                            : NULL;
+}
+
+bool replica_lost_its_log(const replica_t *self)
+{
+    return self->state == REPLICA_HALTED && (self->log_lost || self->halted_by_record);
+}
+
+bool replica_stored(const replica_t *self, position_t *position)
+{
+    *position = self->stored;
+    return self->found && (self->state != REPLICA_CLOSED || self->wants);
+}
+
+errcode_t replica_sync(replica_t *self, err_t *err)
+{
+    position_t position;
+    bool found = false;
+    buffer_t batch;
+    errcode_t rc = journal_stored_position(self->store, self->number, &position, &found, err);
+
+    if (rc != ERR_NONE || !found)
+        return rc != ERR_NONE ? rc : err_set(err, ERR_STATE, "the copy here is empty");
+    self->stored = position;
+    buffer_init(&batch, 1024);
+    journal_put_position(self->number, &position, &batch);
+    const batch_part_t part = {batch.bytes, batch.size};
+    rc = store_write(self->store, &part, 1, true, err);
+    buffer_free(&batch);
+    return rc;
 }
 
 /* ---- doubt and deposition ---- */
@@ -201,14 +290,34 @@ static void begin_claim(replica_t *self, int64_t boot_us)
         return;
     self->claim_read = self->claim_delivered = false;
     self->flight_at_us = boot_us;
+    self->end_others_at_us = boot_us;
     replica_become(self, REPLICA_CLAIMING);
-    if (self->found && !MUTANT(NO_REREAD)) {
+    if (self->found && !MUTANT(NO_REREAD) && replica_unclaimed(self) == NULL) {
         err_t err = {0};
         self->checking = true;
         self->follow_due = journal_follow(self->journal, self->number,
                                           replica_position(self)->offset, &err) != ERR_NONE;
         self->follow_at_us = boot_us + REPLICA_FOLLOW_AGAIN_US;
     }
+}
+
+/* Before the first claim of a new history. true: it waits for that to be read. */
+static bool end_others(replica_t *self, int64_t wall_us, int64_t boot_us)
+{
+    const adoption_t *adoption = replica_unclaimed(self);
+    err_t err = {0};
+
+    if (adoption == NULL || self->ended_others)
+        return false;
+    if (boot_us < self->end_others_at_us)
+        return true;
+    self->end_others_at_us = boot_us + END_OTHERS_US;
+    partition_seal_adopted(self->partition, &adoption->old, wall_us, &self->adopted);
+    if (journal_append(self->journal, self->number, self->adopted.bytes,
+                       self->adopted.bytes + RECORD_HEADER_BYTES,
+                       self->adopted.size - RECORD_HEADER_BYTES, &err) != ERR_NONE)
+        log_debug("partition %u: %s", self->number, err.text);
+    return true;
 }
 
 static void write_claim(replica_t *self, int64_t wall_us, int64_t boot_us)
@@ -222,6 +331,8 @@ static void write_claim(replica_t *self, int64_t wall_us, int64_t boot_us)
         replica_doubt(self, "this node's clock and the log's differ", boot_us);
         return;
     }
+    if (end_others(self, wall_us, boot_us))
+        return;
     partition_seal_claim(self->partition, &self->fresh_history, wall_us, &self->claim);
     self->claim_epoch = replica_position(self)->epoch + 1;
     self->claim_read = self->claim_delivered = false;
@@ -252,6 +363,7 @@ void replica_on_report(replica_t *self, const journal_report_t *report, int64_t 
             "its record was put at offset %llu, before what was read here up to %llu: the "
             "log was cut behind this node's back",
             (unsigned long long)report->offset, (unsigned long long)self->append_floor - 1);
+        self->log_lost = true;
         replica_halted(self);
         return;
     }
@@ -418,6 +530,7 @@ bool replica_has_round(const replica_t *self)
 static bool is_waiting(const replica_t *self)
 {
     return self->claim.size > 0 || self->release.size > 0 ||
+           (self->state == REPLICA_CLAIMING && replica_unclaimed(self) != NULL) ||
            partition_flight(self->partition).flying;
 }
 
@@ -499,6 +612,8 @@ replica_t *replica_new(const partition_config_t *partition, journal_t *journal)
     self->clock_agrees = true;
     buffer_init(&self->claim, RECORD_HEADER_BYTES + 16);
     buffer_init(&self->release, RECORD_HEADER_BYTES + 16);
+    buffer_init(&self->adopted, RECORD_HEADER_BYTES + HASH_BYTES);
+    self->partitions = partition->partitions;
     return self;
 }
 
@@ -512,6 +627,7 @@ void replica_destroy(replica_t **self_p)
     partition_destroy(&self->partition);
     buffer_free(&self->claim);
     buffer_free(&self->release);
+    buffer_free(&self->adopted);
     free(self);
 }
 

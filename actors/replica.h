@@ -22,6 +22,7 @@
 #ifndef FEALTY_REPLICA_H
 #define FEALTY_REPLICA_H
 
+#include "actors/adoptions.h"
 #include "actors/partition.h"
 #include "actors/skips.h"
 
@@ -41,7 +42,7 @@ replica_t *replica_new(const partition_config_t *partition, journal_t *journal);
 void replica_destroy(replica_t **self_p);
 
 /* Reads the stored position and starts to follow the log behind it. ERR_STATE: its rows are being filled anew, see
- * storage/image.h. */
+ * storage/image.h, or must be, see replica_wants_history. */
 errcode_t replica_open(replica_t *self, err_t *err);
 /* Empties a closed copy in steps: false when there is more to do. Then it can be opened and fills itself from the log's
  * beginning. */
@@ -55,6 +56,21 @@ void replica_set_skips(replica_t *self, const skips_t *skips);
 /* The set has grown: a copy that applied what is skipped now halts. One that halted there goes on once it is closed and
  * opened. */
 void replica_skips_grew(replica_t *self);
+
+/* Whose images are the histories of partitions now, and this node's id. Borrowed; before the copy is opened. */
+void replica_set_adoptions(replica_t *self, const adoptions_t *adoptions, const hash_t *node);
+/* They have one more, of `partition`. A copy of another history than the newest of its partition halts; closed and opened
+ * it becomes the new one, if its image was adopted, or wants to be filled. */
+void replica_adopted(replica_t *self, uint16_t partition);
+/* The history that the copy must have before it can be opened; NULL: any that its log has. What is there is of no use,
+ * and the log does not hold its beginning: only a snapshot will do. */
+const hash_t *replica_wants_history(const replica_t *self);
+/* It halted because its log is not the one that it knows, not by what it holds itself. */
+bool replica_lost_its_log(const replica_t *self);
+/* As the store has it, also of a copy that could not be opened; false: nothing. */
+bool replica_stored(const replica_t *self, position_t *position);
+/* Makes durable what is stored. */
+errcode_t replica_sync(replica_t *self, err_t *err);
 
 /* Wishes; each is taken back by the other. To claim: at once when nobody owns the log (a RELEASE, an empty log), else
  * over the present owner. Repeated wishes are harmless. */

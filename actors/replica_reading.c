@@ -14,7 +14,9 @@ void replica_follow(replica_t *self, int64_t boot_us)
     err_t err = {0};
     uint64_t from = self->found ? replica_position(self)->offset : 0;
 
-    self->checking = self->found;
+    /* The place where a new history begins holds none of its records. */
+    self->checking = self->found && replica_unclaimed(self) == NULL;
+    self->ended_others = false;
     if (self->checking && MUTANT(NO_REREAD)) {
         self->checking = false;
         from++;
@@ -49,6 +51,7 @@ static void halt_cut(replica_t *self)
                    "the log does not hold the record at offset %llu that was applied here: it was "
                    "cut behind this node's back",
                    (unsigned long long)replica_position(self)->offset);
+    self->log_lost = true;
     replica_halted(self);
 }
 
@@ -177,6 +180,57 @@ bool replica_made_otherwise(replica_t *self)
     return true;
 }
 
+/* ---- histories ---- */
+
+const adoption_t *replica_unclaimed(const replica_t *self)
+{
+    const adoption_t *adoption = adoptions_latest(self->adoptions, self->number);
+    const position_t *at = replica_position(self);
+
+    return adoption != NULL && self->found && hash_equal(&at->history, &adoption->fresh) &&
+                   at->epoch == adoption->epoch + ADOPTION_AHEAD
+               ? adoption
+               : NULL;
+}
+
+bool replica_replaced(replica_t *self)
+{
+    const adoption_t *adoption = adoptions_latest(self->adoptions, self->number);
+
+    if (adoption == NULL ||
+        (self->found && hash_equal(&adoption->fresh, &replica_position(self)->history)))
+        return false;
+    partition_halt(self->partition, "its history was replaced: another image was adopted");
+    replica_halted(self);
+    return true;
+}
+
+/* The end of all histories but one: of this one's past it says nothing new. Before the first claim of a new history that
+ * end must stand in the log; who reads it from there finds the same as all others. */
+static bool passes_over(replica_t *self, const journal_record_t *record, int64_t boot_us)
+{
+    record_header_t header;
+    const uint8_t *body;
+    record_reason_t reason;
+    bool mine;
+
+    if (adoptions_count(self->adoptions) == 0 ||
+        record_decode(record->bytes, record->n, &header, &body, &reason) != VERDICT_ACCEPT)
+        return false;
+    mine = self->found && hash_equal(&header.history, &replica_position(self)->history);
+    if (header.kind == RECORD_ADOPTED) {
+        self->ended_others = self->ended_others || mine;
+        return mine || adoptions_replaced(self->adoptions, self->number, &header.history);
+    }
+    if (header.kind != RECORD_CLAIM || !mine || self->ended_others ||
+        replica_unclaimed(self) == NULL)
+        return false;
+    own_ignored(self, record, boot_us);
+    return true;
+}
+
+/* ---- records ---- */
+
 static bool is_skipped(const replica_t *self, const journal_record_t *record)
 {
     record_header_t header;
@@ -194,7 +248,8 @@ static void note_halt(replica_t *self, const journal_record_t *record)
     const uint8_t *body;
     record_reason_t reason;
 
-    if (record_decode(record->bytes, record->n, &header, &body, &reason) == VERDICT_IGNORE)
+    if (record_decode(record->bytes, record->n, &header, &body, &reason) == VERDICT_IGNORE ||
+        header.kind == RECORD_ADOPTED) /* which cannot be skipped: it waits for the adoption */
         return;
     self->halted_by_record = true;
     self->halted_offset = record->offset;
@@ -221,6 +276,8 @@ void replica_on_record(replica_t *self, const journal_record_t *record, buffer_t
         end_check(self, record, boot_us);
         return;
     }
+    if (passes_over(self, record, boot_us))
+        return;
     if (is_skipped(self, record)) {
         log_warn("partition %u: the record at offset %llu is skipped by an operator's word",
                  self->number, (unsigned long long)record->offset);

@@ -35,13 +35,22 @@ struct replica {
     position_t stored;     /* as in the store */
     int64_t position_at_us;
 
-    const skips_t *skips; /* borrowed; may be NULL */
+    const skips_t *skips;         /* borrowed; may be NULL */
+    const adoptions_t *adoptions; /* borrowed; may be NULL */
+    hash_t node;
+    uint16_t partitions;
+    bool wants;    /* a copy of the history that was adopted, see replica_wants_history */
+    bool log_lost; /* see replica_lost_its_log */
     bool halted_by_record;
     uint64_t halted_offset;
     uint32_t halted_crc;
 
     /* claiming */
-    bool wanted; /* to be owned by this node */
+    /* The first claim of a new history counts only behind the record that ends all others. */
+    bool ended_others;        /* that was read */
+    int64_t end_others_at_us; /* when it is written, again */
+    buffer_t adopted;         /* as it is written */
+    bool wanted;              /* to be owned by this node */
     bool clock_agrees;
     hash_t fresh_history;
     int64_t claim_at_us;              /* not before */
@@ -74,6 +83,10 @@ void replica_other_claimed(replica_t *self, bool own);
 /* Halts a copy that was made under other skips than there are. */
 bool replica_made_otherwise(replica_t *self);
 void replica_follow(replica_t *self, int64_t boot_us); /* from the last applied record on */
+/* Its history is a new one, of which nothing was read yet: the adoption that made it. NULL: no. */
+const adoption_t *replica_unclaimed(const replica_t *self);
+/* Another history than the newest of its partition: it halts. */
+bool replica_replaced(replica_t *self);
 /* A call has come: an owner that was without one for long looks at its last record again; true then. */
 bool replica_stood_still(replica_t *self, int64_t boot_us);
 

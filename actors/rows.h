@@ -12,6 +12,7 @@
  *                      p 'V'                      version of the catalogue in force
  *                      p 'S' token-hash           session
  *                      p 'F' resource id          newest definition (catalogue partition only)
+ *                      p 'H'                      histories that it came from, where its image was adopted
  *              entry   p sequence                 ledger entry
  *              key     p 'K' customer op hash     idempotency key -> answer
  *                      p 'R' account-id op hash   reference -> answer
@@ -207,6 +208,7 @@ uint32_t counter_day(int64_t at_us);
 size_t key_counter(uint8_t *out, uint16_t partition, uint32_t program, uint8_t type, uint32_t day);
 size_t key_checkpoint(uint8_t *out, uint16_t partition);
 size_t key_in_force(uint8_t *out, uint16_t partition);
+size_t key_ancestors(uint8_t *out, uint16_t partition);
 size_t key_session(uint8_t *out, uint16_t partition, const hash_t *token);
 size_t key_definition(uint8_t *out, uint16_t partition, uint8_t resource, uint32_t id);
 size_t key_entry(uint8_t *out, uint16_t partition, uint64_t sequence);

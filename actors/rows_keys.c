@@ -159,6 +159,11 @@ size_t key_checkpoint(uint8_t *out, uint16_t partition)
     return key_tag(out, partition, 'D');
 }
 
+size_t key_ancestors(uint8_t *out, uint16_t partition)
+{
+    return key_tag(out, partition, 'H');
+}
+
 size_t key_in_force(uint8_t *out, uint16_t partition)
 {
     return key_tag(out, partition, 'V');

@@ -1,4 +1,4 @@
-/* channel_records.c - heads, genesis, skips and heartbeats as bytes
+/* channel_records.c - heads, genesis, skips, adoptions and heartbeats as bytes
  *
  * Bitmaps are written without their zero bytes at the end: a node that owns nothing stuck writes none of them.
  */
@@ -7,9 +7,13 @@
 #define HEAD_FIELDS     3
 #define FOUNDING_FIELDS (HEAD_FIELDS + 3)
 #define SKIP_FIELDS     (HEAD_FIELDS + 4)
+#define ADOPTION_FIELDS (HEAD_FIELDS + 11)
 #define LIVENESS_FIELDS (HEAD_FIELDS + 11)
+#define PLACE_FIELDS    4
 
 static void put_bits(buffer_t *out, const uint8_t *bits);
+static void put_places(buffer_t *out, const liveness_t *beat);
+static bool take_places(unpack_t *in, liveness_t *beat);
 static bool take_bits(unpack_t *in, uint16_t partitions, uint8_t *bits);
 
 bool channel_head_read(channel_head_t *self, const void *bytes, size_t n)
@@ -25,6 +29,8 @@ bool channel_head_read(channel_head_t *self, const void *bytes, size_t n)
 
 uint32_t channel_newest(uint64_t kind)
 {
+    if (kind == CHANNEL_LIVENESS)
+        return LIVENESS_VERSION;
     return kind == CHANNEL_VIEW ? VIEW_VERSION : CHANNEL_VERSION;
 }
 
@@ -97,11 +103,23 @@ void skip_encode(const skip_t *self, const hash_t *cluster, buffer_t *out)
 }
 
 /* Without a reason, or with one that cannot be printed, it is none: one rule for who writes and who reads it. */
+static bool take_reason(unpack_t *in, char *out, size_t size)
+{
+    const char *text = NULL;
+    size_t length = unpack_text(in, &text);
+    bool good = !in->failed && length > 0 && length < size;
+
+    for (size_t i = 0; good && i < length; i++)
+        good = text[i] >= ' ' && text[i] <= '~';
+    if (good)
+        memcpy(out, text, length);
+    return good;
+}
+
 errcode_t skip_decode(skip_t *self, hash_t *cluster, const void *bytes, size_t n, err_t *err)
 {
     unpack_t in = unpack_from(bytes, n);
     uint64_t partition, crc;
-    const char *text = NULL;
     errcode_t rc;
 
     memset(self, 0, sizeof *self);
@@ -111,16 +129,55 @@ errcode_t skip_decode(skip_t *self, hash_t *cluster, const void *bytes, size_t n
     partition = unpack_u64(&in);
     self->offset = unpack_u64(&in);
     crc = unpack_u64(&in);
-    size_t length = unpack_text(&in, &text);
-    bool good = unpack_done(&in) && partition <= VIEW_PARTITIONS_MAX && crc <= UINT32_MAX &&
-                length > 0 && length < sizeof self->reason;
-    for (size_t i = 0; good && i < length; i++)
-        good = text[i] >= ' ' && text[i] <= '~';
-    if (!good)
+    if (!take_reason(&in, self->reason, sizeof self->reason) || !unpack_done(&in) ||
+        partition > VIEW_PARTITIONS_MAX || crc > UINT32_MAX)
         return err_set(err, ERR_CORRUPT, "these bytes are no skip");
     self->partition = (uint16_t)partition;
     self->crc = (uint32_t)crc;
-    memcpy(self->reason, text, length);
+    return ERR_NONE;
+}
+
+void adoption_encode(const adoption_t *self, const hash_t *cluster, buffer_t *out)
+{
+    channel_record_begin(out, ADOPTION_FIELDS, CHANNEL_VERSION, CHANNEL_ADOPTION, cluster);
+    pack_u64(out, self->partition);
+    pack_blob(out, self->old.bytes, sizeof self->old.bytes);
+    pack_blob(out, self->image.bytes, sizeof self->image.bytes);
+    pack_blob(out, self->fresh.bytes, sizeof self->fresh.bytes);
+    pack_blob(out, self->node.bytes, sizeof self->node.bytes);
+    pack_u64(out, self->epoch);
+    pack_u64(out, self->seq);
+    pack_u64(out, self->chain);
+    pack_u64(out, self->offset);
+    pack_i64(out, self->at_us);
+    pack_text(out, self->reason, strlen(self->reason));
+}
+
+errcode_t adoption_decode(adoption_t *self, hash_t *cluster, const void *bytes, size_t n,
+                          err_t *err)
+{
+    unpack_t in = unpack_from(bytes, n);
+    uint64_t partition;
+    errcode_t rc;
+
+    memset(self, 0, sizeof *self);
+    rc = channel_record_open(&in, ADOPTION_FIELDS, CHANNEL_VERSION, CHANNEL_ADOPTION, cluster, err);
+    if (rc != ERR_NONE)
+        return rc;
+    partition = unpack_u64(&in);
+    hash_t *const hashes[] = {&self->old, &self->image, &self->fresh, &self->node};
+    for (size_t i = 0; i < COUNT_OF(hashes); i++)
+        (void)unpack_fixed(&in, hashes[i]->bytes, sizeof hashes[i]->bytes);
+    self->epoch = unpack_u64(&in);
+    self->seq = unpack_u64(&in);
+    self->chain = unpack_u64(&in);
+    self->offset = unpack_u64(&in);
+    self->at_us = unpack_i64(&in);
+    if (!take_reason(&in, self->reason, sizeof self->reason) || !unpack_done(&in) ||
+        partition > VIEW_PARTITIONS_MAX || self->epoch == 0 || self->epoch > UINT64_MAX / 2 ||
+        self->seq > UINT64_MAX / 2 || self->offset == UINT64_MAX)
+        return err_set(err, ERR_CORRUPT, "these bytes are no adoption");
+    self->partition = (uint16_t)partition;
     return ERR_NONE;
 }
 
@@ -128,7 +185,9 @@ void liveness_encode(const liveness_t *self, buffer_t *out)
 {
     uint32_t owned = 0;
 
-    channel_record_begin(out, LIVENESS_FIELDS, CHANNEL_VERSION, CHANNEL_LIVENESS, &self->cluster);
+    channel_record_begin(out, self->place_count > 0 ? LIVENESS_FIELDS + 1 : LIVENESS_FIELDS,
+                         self->place_count > 0 ? LIVENESS_VERSION : CHANNEL_VERSION,
+                         CHANNEL_LIVENESS, &self->cluster);
     pack_blob(out, self->node.bytes, sizeof self->node.bytes);
     pack_blob(out, self->incarnation.bytes, sizeof self->incarnation.bytes);
     pack_u64(out, self->number);
@@ -146,6 +205,8 @@ void liveness_encode(const liveness_t *self, buffer_t *out)
         if (channel_bit(self->owned, (uint16_t)p))
             pack_u64(out, self->epochs[p]);
     }
+    if (self->place_count > 0)
+        put_places(out, self);
 }
 
 errcode_t liveness_decode(liveness_t *self, const void *bytes, size_t n, err_t *err)
@@ -156,8 +217,10 @@ errcode_t liveness_decode(liveness_t *self, const void *bytes, size_t n, err_t *
     errcode_t rc;
 
     memset(self, 0, sizeof *self);
-    rc = channel_record_open(&in, LIVENESS_FIELDS, CHANNEL_VERSION, CHANNEL_LIVENESS,
-                             &self->cluster, err);
+    channel_head_t head;
+    bool placed = channel_head_read(&head, bytes, n) && head.version == LIVENESS_VERSION;
+    rc = channel_record_open(&in, placed ? LIVENESS_FIELDS + 1 : LIVENESS_FIELDS, LIVENESS_VERSION,
+                             CHANNEL_LIVENESS, &self->cluster, err);
     if (rc != ERR_NONE)
         return rc;
     (void)unpack_fixed(&in, self->node.bytes, sizeof self->node.bytes);
@@ -183,6 +246,8 @@ errcode_t liveness_decode(liveness_t *self, const void *bytes, size_t n, err_t *
         if (in.failed || self->epochs[p] == 0)
             goto corrupt;
     }
+    if (placed && !take_places(&in, self))
+        goto corrupt;
     if (!unpack_done(&in) || count != owned)
         goto corrupt;
     return ERR_NONE;
@@ -190,6 +255,39 @@ errcode_t liveness_decode(liveness_t *self, const void *bytes, size_t n, err_t *
 corrupt:
     memset(self, 0, sizeof *self);
     return err_set(err, ERR_CORRUPT, "these bytes are no heartbeat");
+}
+
+static void put_places(buffer_t *out, const liveness_t *beat)
+{
+    pack_array(out, beat->place_count * PLACE_FIELDS);
+    for (uint32_t i = 0; i < beat->place_count; i++) {
+        pack_u64(out, beat->places[i].partition);
+        pack_u64(out, beat->places[i].history);
+        pack_u64(out, beat->places[i].epoch);
+        pack_u64(out, beat->places[i].seq);
+    }
+}
+
+static bool take_places(unpack_t *in, liveness_t *beat)
+{
+    uint32_t count = unpack_array(in);
+
+    if (in->failed || count == 0 || count % PLACE_FIELDS != 0 ||
+        count / PLACE_FIELDS > (uint32_t)beat->partitions + 1)
+        return false;
+    beat->place_count = count / PLACE_FIELDS;
+    for (uint32_t i = 0; i < beat->place_count; i++) {
+        uint64_t partition = unpack_u64(in);
+
+        if (in->failed || partition > beat->partitions ||
+            (i > 0 && partition <= beat->places[i - 1].partition))
+            return false;
+        beat->places[i].partition = (uint16_t)partition;
+        beat->places[i].history = unpack_u64(in);
+        beat->places[i].epoch = unpack_u64(in);
+        beat->places[i].seq = unpack_u64(in);
+    }
+    return !in->failed;
 }
 
 static void put_bits(buffer_t *out, const uint8_t *bits)

@@ -108,6 +108,18 @@ static bool open_whole(fills_t *self, size_t partition, bool *incomplete)
     return false;
 }
 
+/* Opens it, or has it filled. */
+static bool open_or_wait(fills_t *self, size_t partition, int64_t until_us)
+{
+    bool incomplete;
+
+    if (open_whole(self, partition, &incomplete))
+        return true;
+    if (incomplete)
+        wait_for_source(self, partition, until_us);
+    return false;
+}
+
 static void watch(fills_t *self, copy_t *copy, int64_t boot_us)
 {
     copy->stage = has_filler(self) ? STAGE_WATCHED : STAGE_NONE;
@@ -119,7 +131,6 @@ bool fills_open(fills_t *self, uint16_t partition, int64_t boot_us)
 {
     copy_t *copy = &self->copies[partition];
     replica_t *replica = replica_of(self, partition);
-    bool incomplete;
 
     copy->wanted = true;
     if (replica == NULL || copy->stage >= STAGE_LISTENING)
@@ -127,12 +138,8 @@ bool fills_open(fills_t *self, uint16_t partition, int64_t boot_us)
     if (replica_state(replica) != REPLICA_CLOSED)
         return true;
     copy->attempts = 0;
-    if (!open_whole(self, partition, &incomplete)) {
-        if (incomplete)
-            wait_for_source(self, partition,
-                            boot_us + (has_filler(self) ? FILLS_SOURCE_WAIT_US : 0));
+    if (!open_or_wait(self, partition, boot_us + (has_filler(self) ? FILLS_SOURCE_WAIT_US : 0)))
         return false;
-    }
     copy->blank = replica_position(replica)->epoch == 0;
     watch(self, copy, boot_us);
     if (!copy->blank || !has_filler(self) || !self->config.accompanied(self->config.state))
@@ -205,7 +212,7 @@ static size_t sources_of(const fills_t *self, size_t partition, const char *out[
 
 /* ---- in each pass ---- */
 
-static void empty_on(fills_t *self)
+static void empty_on(fills_t *self, int64_t boot_us)
 {
     for (size_t p = 0; p <= self->config.partitions; p++) {
         copy_t *copy = &self->copies[p];
@@ -217,12 +224,10 @@ static void empty_on(fills_t *self)
             if (err.code != ERR_NONE)
                 log_error("partition %zu cannot be emptied: %s", p, err.text);
         } else {
-            bool incomplete;
-
             log_info("partition %zu is empty here and fills itself from the log", p);
             copy->stage = STAGE_NONE;
             if (copy->wanted)
-                (void)open_whole(self, p, &incomplete);
+                (void)open_or_wait(self, p, boot_us);
         }
         return; /* one step of one copy */
     }
@@ -235,7 +240,6 @@ static void look_at_filler(fills_t *self, int64_t boot_us)
 
     for (size_t p = 0; p <= self->config.partitions; p++) {
         copy_t *copy = &self->copies[p];
-        bool incomplete;
 
         if (copy->stage != STAGE_FILLING || state == FILL_RUNNING)
             continue;
@@ -245,7 +249,7 @@ static void look_at_filler(fills_t *self, int64_t boot_us)
             continue;
         if (state == FILL_DONE) {
             copy->attempts = 0;
-            (void)open_whole(self, p, &incomplete);
+            (void)open_or_wait(self, p, boot_us + BLINK_US);
         } else {
             copy->attempts++;
             wait_for_source(self, p, boot_us + BLINK_US);
@@ -285,12 +289,11 @@ static void look_at_listening(fills_t *self, size_t partition, int64_t boot_us)
 {
     copy_t *copy = &self->copies[partition];
     const char *sources[FILLS_SOURCES_MAX];
-    bool incomplete;
 
     if (boot_us < copy->until_us && sources_of(self, partition, sources) == 0)
         return;
     copy->stage = STAGE_NONE;
-    if (open_whole(self, partition, &incomplete))
+    if (open_or_wait(self, partition, boot_us + BLINK_US))
         watch(self, copy, boot_us);
 }
 
@@ -312,20 +315,27 @@ static void look_at_waiting(fills_t *self, size_t partition, int64_t boot_us)
     }
     /* false: it knows no way to any of them, maybe not yet. */
     if (count > 0 &&
-        self->config.filler.start(self->config.filler.state, (uint16_t)partition, sources, count)) {
+        self->config.filler.start(self->config.filler.state, (uint16_t)partition, sources, count,
+                                  replica_wants_history(replica_of(self, partition)))) {
         copy->stage = STAGE_FILLING;
         return;
     }
     if (boot_us < copy->until_us && copy->attempts < ATTEMPTS_MAX)
         return;
     copy->stage = STAGE_NONE;
-    if (!open_whole(self, partition, &incomplete) && incomplete)
+    if (open_whole(self, partition, &incomplete) || !incomplete)
+        return;
+    if (replica_wants_history(replica_of(self, partition)) != NULL) {
+        copy->attempts = 0; /* the log does not hold it: somebody will come who has it */
+        wait_for_source(self, partition, boot_us + BLINK_US);
+    } else {
         copy->stage = STAGE_EMPTYING;
+    }
 }
 
 void fills_on_pass(fills_t *self, int64_t boot_us)
 {
-    empty_on(self);
+    empty_on(self, boot_us);
     if (self->stopping || boot_us < self->look_us)
         return;
     self->look_us = boot_us + (any_in(self, STAGE_WATCHED) ? WATCH_US : LOOK_US);

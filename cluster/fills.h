@@ -4,7 +4,8 @@
  *            member has it whole, is closed, filled from there, and opened again. One after the other; those that wait
  *            are not followed meanwhile, and are as soon as nobody has them any more. A copy that was left half filled is
  *            filled likewise, or emptied, and then reads the log from its beginning. After three sources that broke off
- *            the log must do. Free of I/O but for the replicas and the filler.
+ *            the log must do. A copy whose partition has another history, by an adoption, can be filled from a peer only,
+ *            and waits for one as long as it takes: what is here is not touched before. Free of I/O but for the replicas and the filler.
  * Threads    The governor's.
  * Ownership  The configuration is borrowed.
  * Units      Microseconds of the boot clock; records.
@@ -29,7 +30,9 @@ typedef enum {
 
 /* What fills a copy, on threads of its own; `start` NULL: nothing does, only the log. */
 typedef struct {
-    bool (*start)(void *state, uint16_t partition, const char *const *sources, size_t count);
+    /* `history`: that the copy must have, though another one may be here; NULL: the one that is here. */
+    bool (*start)(void *state, uint16_t partition, const char *const *sources, size_t count,
+                  const hash_t *history);
     fill_state_t (*poll)(void *state);
     void (*cancel)(void *state);
     void *state;

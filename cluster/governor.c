@@ -18,8 +18,19 @@ static void ask_partition(void *state, uint16_t partition, membership_partition_
     governor_t *self = state;
     replica_t *replica = self->config.replica(self->config.state, partition);
 
+    position_t stored;
+
     *out = (membership_partition_t){.behind = UINT64_MAX};
-    if (replica == NULL || replica_state(replica) == REPLICA_CLOSED)
+    if (replica == NULL)
+        return;
+    if (replica_stored(replica, &stored)) {
+        /* A halted copy is what is stored of it; one that goes on is ahead of that. */
+        out->placed = true;
+        out->place_history = stored.history;
+        out->place_epoch = stored.epoch;
+        out->place_seq = stored.seq;
+    }
+    if (replica_state(replica) == REPLICA_CLOSED)
         return;
     out->owned = replica_state(replica) == REPLICA_OWNER;
     out->stuck = replica_stuck(replica, self->boot_us);
@@ -75,10 +86,32 @@ static void on_skip(void *state, const skip_t *skip)
         return;
     log_warn("the record of partition %u at offset %llu, crc %08x, is skipped from now on: %s",
              skip->partition, (unsigned long long)skip->offset, skip->crc, skip->reason);
-    self->skipped[skip->partition] = 1;
-    self->any_skipped = true;
+    self->spoken[skip->partition] = 1;
+    self->any_spoken = true;
     if (replica != NULL)
         replica_skips_grew(replica);
+}
+
+/* Likewise. Every copy here may have met frames of the new history before. */
+static void on_adoption(void *state, const adoption_t *adoption)
+{
+    governor_t *self = state;
+
+    if (adoption->partition > self->config.partitions || !adoptions_add(self->adoptions, adoption))
+        return;
+    log_warn("partition %u has a new history, the image of %s at epoch %llu, seq %llu: %s",
+             adoption->partition,
+             hash_equal(&adoption->node, &self->config.node) ? "this node" : "another node",
+             (unsigned long long)adoption->epoch, (unsigned long long)adoption->seq,
+             adoption->reason);
+    self->spoken[adoption->partition] = 1;
+    self->any_spoken = true;
+    for (uint32_t i = 0; i <= self->config.partitions; i++) {
+        replica_t *replica = find_replica(self, (uint16_t)i);
+
+        if (replica != NULL)
+            replica_adopted(replica, adoption->partition);
+    }
 }
 
 governor_t *governor_new(const governor_config_t *config)
@@ -94,6 +127,7 @@ governor_t *governor_new(const governor_config_t *config)
                                             .random = config->random,
                                             .partition = ask_partition,
                                             .skip = on_skip,
+                                            .adoption = on_adoption,
                                             .state = self};
     pthread_condattr_t monotonic;
 
@@ -113,7 +147,8 @@ governor_t *governor_new(const governor_config_t *config)
                                   .state = self};
     self->fills = fills_new(&fills);
     self->skips = skips_new();
-    self->skipped = memory_zalloc((size_t)config->partitions + 1);
+    self->adoptions = adoptions_new();
+    self->spoken = memory_zalloc((size_t)config->partitions + 1);
     buffer_init(&self->shown, STATUS_BYTES_MAX);
     self->follows = memory_zalloc(((size_t)config->partitions + 1) * sizeof *self->follows);
     buffer_init(&self->record, RECORD_MAX);
@@ -137,7 +172,8 @@ void governor_destroy(governor_t **self_p)
     membership_destroy(&self->membership);
     fills_destroy(&self->fills);
     skips_destroy(&self->skips);
-    free(self->skipped);
+    adoptions_destroy(&self->adoptions);
+    free(self->spoken);
     buffer_free(&self->record);
     buffer_free(&self->status);
     buffer_free(&self->troubles);
@@ -258,37 +294,39 @@ static void tell_view(governor_t *self)
         self->config.view(self->config.state, view);
 }
 
-/* ---- skips ---- */
+/* ---- skips and adoptions ---- */
 
 /* Lent before any copy is opened: wishes are carried out only once the control channel was read to its end, so that a
- * record is not judged by who could know already that it is skipped. */
-static void lend_skips(governor_t *self)
+ * record is not judged by who could know already that it is skipped, or of a history of the past. */
+static void lend(governor_t *self)
 {
-    if (self->skips_lent)
+    if (self->lent)
         return;
     for (uint32_t i = 0; i <= self->config.partitions; i++) {
         replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
 
-        if (replica != NULL)
-            replica_set_skips(replica, self->skips);
+        if (replica == NULL)
+            continue;
+        replica_set_skips(replica, self->skips);
+        replica_set_adoptions(replica, self->adoptions, &self->config.node);
     }
-    self->skips_lent = true;
+    self->lent = true;
 }
 
-/* What halted may go on with the skips that came since: from its last good record, like after an operator's `resume`. */
-static void open_skipped(governor_t *self, int64_t boot_us)
+/* What halted may go on with what was said since: from its last good record, like after an operator's `resume`. */
+static void open_spoken(governor_t *self, int64_t boot_us)
 {
-    if (!self->any_skipped || self->stopping)
+    if (!self->any_spoken || self->stopping || !self->caught_up)
         return;
-    self->any_skipped = false;
+    self->any_spoken = false;
     for (uint32_t i = 0; i <= self->config.partitions; i++) {
         replica_t *replica = self->config.replica(self->config.state, (uint16_t)i);
 
-        if (self->skipped[i] && replica != NULL && replica_state(replica) == REPLICA_HALTED) {
+        if (self->spoken[i] && replica != NULL && replica_state(replica) == REPLICA_HALTED) {
             replica_close(replica, boot_us);
             (void)fills_open(self->fills, (uint16_t)i, boot_us);
         }
-        self->skipped[i] = 0;
+        self->spoken[i] = 0;
     }
 }
 
@@ -341,8 +379,8 @@ static void pass(governor_t *self, int64_t wall_us, int64_t boot_us)
         self->caught_up = true;
         membership_caught_up(self->membership);
     }
-    lend_skips(self);
-    open_skipped(self, boot_us);
+    lend(self);
+    open_spoken(self, boot_us);
     membership_on_tick(self->membership, wall_us, boot_us);
     tell_view(self);
     publish_records(self);
@@ -373,6 +411,7 @@ void governor_on_pass(void *state, int64_t wall_us, int64_t boot_us)
     if (boot_us < self->next_tick_us)
         return;
     self->boot_us = boot_us;
+    self->wall_us = wall_us;
     self->next_tick_us = boot_us + TICK_US;
     pass(self, wall_us, boot_us);
 }

@@ -65,6 +65,9 @@ typedef enum {
     /* "NUMBER OFFSET CRC REASON": the record that halts a copy here is to be nothing for everybody. *out gets "said", or
      * "known" when the log says so already: say it again until then. */
     GOVERNOR_SKIP,
+    /* "NUMBER OFFSET HISTORY REASON": the image here, halted, is the partition's new history; OFFSET: where its log ends
+     * now; HISTORY: random, the same when it is said again. *out as for a skip. */
+    GOVERNOR_ADOPT,
     GOVERNOR_REBUILD,   /* the copy here is emptied and filled from a peer, or from the log */
     GOVERNOR_PARTITIONS /* what the copies here are doing; *out gets JSON */
 } governor_word_t;

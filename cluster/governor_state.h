@@ -31,12 +31,14 @@ struct governor {
     bool caught_up, stopping, foreign;
     uint64_t view_number; /* last one told */
     bool clock_agrees;
-    fills_t *fills; /* owned */
-    skips_t *skips; /* owned; lent to all replicas */
-    bool skips_lent;
-    uint8_t *skipped; /* owned; by partition: it has a skip more than at the last pass */
-    bool any_skipped;
-    int64_t boot_us; /* of the pass */
+    fills_t *fills;         /* owned */
+    skips_t *skips;         /* owned; lent to all replicas */
+    adoptions_t *adoptions; /* owned; lent likewise */
+    bool lent;
+    uint8_t
+        *spoken; /* owned; by partition: it has a skip or an adoption more than at the last pass */
+    bool any_spoken;
+    int64_t boot_us, wall_us; /* of the pass */
     int64_t next_tick_us, next_publish_us;
     buffer_t record; /* being made */
 

@@ -127,6 +127,38 @@ static void show_skips(governor_t *self, uint16_t partition)
     buffer_byte(&self->shown, ']');
 }
 
+/* The newest, and how many there were. */
+static void show_adoption(governor_t *self, uint16_t partition)
+{
+    const adoption_t *latest = adoptions_latest(self->adoptions, partition);
+    const view_t *view = membership_view(self->membership);
+    unsigned count = 0;
+
+    for (size_t i = 0; i < adoptions_count(self->adoptions); i++)
+        count += adoptions_at(self->adoptions, i)->partition == partition;
+    buffer_text(&self->shown, ",\"adopted\":");
+    if (latest == NULL) {
+        buffer_text(&self->shown, "null");
+        return;
+    }
+    size_t member = view != NULL ? view_member(view, &latest->node) : SIZE_MAX;
+    buffer_text(&self->shown, "{\"history\":\"");
+    for (size_t i = 0; i < HASH_BYTES; i++)
+        buffer_printf(&self->shown, "%02x", latest->fresh.bytes[i]);
+    buffer_text(&self->shown, "\",\"node\":\"");
+    for (size_t i = 0; i < HASH_BYTES; i++)
+        buffer_printf(&self->shown, "%02x", latest->node.bytes[i]);
+    buffer_printf(&self->shown, "\",\"address\":\"%s\"",
+                  member != SIZE_MAX ? view->members[member].address : "");
+    buffer_printf(&self->shown,
+                  ",\"epoch\":%llu,\"seq\":%llu,\"offset\":%llu,\"at_us\":%lld,\"times\":%u,"
+                  "\"reason\":",
+                  (unsigned long long)latest->epoch, (unsigned long long)latest->seq,
+                  (unsigned long long)latest->offset, (long long)latest->at_us, count);
+    json_write_string(&self->shown, latest->reason, strlen(latest->reason));
+    buffer_byte(&self->shown, '}');
+}
+
 static void show_partitions(governor_t *self)
 {
     buffer_text(&self->shown, "[");
@@ -152,9 +184,22 @@ static void show_partitions(governor_t *self)
             buffer_text(&self->shown, "null");
         show_halt(self, replica);
         show_skips(self, (uint16_t)i);
+        show_adoption(self, (uint16_t)i);
         buffer_byte(&self->shown, '}');
     }
     buffer_text(&self->shown, "]\n");
+}
+
+/* Somebody who lives and is not halted there has judged that record, and it did not halt him: his copy is good. */
+static const char *who_reads_on(const governor_t *self, uint16_t partition)
+{
+    const view_t *view = membership_view(self->membership);
+
+    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
+        if (membership_keeps(self->membership, i, partition))
+            return view->members[i].address;
+    }
+    return NULL;
 }
 
 static void answer_about_partition(governor_t *self, err_t *err)
@@ -176,6 +221,13 @@ static void answer_about_partition(governor_t *self, err_t *err)
     } else if (state == REPLICA_OWNER || state == REPLICA_DRAINING) {
         err_set(err, ERR_STATE,
                 "partition %u is owned here: drain this node first, then rebuild its copy", number);
+    } else if (self->word == GOVERNOR_REBUILD &&
+               adoptions_latest(self->adoptions, number) != NULL &&
+               who_reads_on(self, number) == NULL) {
+        err_set(err, ERR_STATE,
+                "the log does not hold the beginning of partition %u, which was adopted, and no "
+                "living member has a copy to fill it from",
+                number);
     } else if (self->word == GOVERNOR_RESUME) {
         replica_close(replica, self->boot_us);
         (void)fills_open(self->fills, number, self->boot_us);
@@ -183,6 +235,20 @@ static void answer_about_partition(governor_t *self, err_t *err)
         atomic_store(&self->follows[number], 0); /* no reader may meet it half empty */
         fills_rebuild(self->fills, number, self->boot_us, err);
     }
+}
+
+static bool take_reason(const char *text, char *out, size_t size, err_t *err)
+{
+    bool good = text[0] != '\0' && strlen(text) < size;
+
+    for (const char *c = text; *c != '\0'; c++)
+        good = good && *c >= ' ' && *c <= '~';
+    if (good)
+        (void)snprintf(out, size, "%s", text);
+    else
+        err_set(err, ERR_INVALID, "a reason is 1 to %zu characters of plain ASCII in one line",
+                size - 1);
+    return good;
 }
 
 /* "OFFSET CRC REASON", the checksum in hexadecimal digits. */
@@ -205,26 +271,7 @@ static bool take_skip(const char *text, skip_t *skip, err_t *err)
                 "say offset and crc as `fealty partition status` shows them, and a reason");
         return false;
     }
-    (void)snprintf(skip->reason, sizeof skip->reason, "%s", end + 1);
-    good = end[1] != '\0' && strlen(end + 1) < sizeof skip->reason;
-    for (const char *c = end + 1; *c != '\0'; c++)
-        good = good && *c >= ' ' && *c <= '~';
-    if (!good)
-        err_set(err, ERR_INVALID, "a reason is 1 to %d characters of plain ASCII in one line",
-                SKIP_REASON_BYTES - 1);
-    return good;
-}
-
-/* Somebody who lives and is not halted there has judged that record, and it did not halt him: his copy is good. */
-static const char *who_reads_on(const governor_t *self, uint16_t partition)
-{
-    const view_t *view = membership_view(self->membership);
-
-    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
-        if (membership_keeps(self->membership, i, partition))
-            return view->members[i].address;
-    }
-    return NULL;
+    return take_reason(end + 1, skip->reason, sizeof skip->reason, err);
 }
 
 static bool may_skip(const governor_t *self, const skip_t *skip, err_t *err)
@@ -288,6 +335,154 @@ static void answer_skip(governor_t *self, err_t *err)
         buffer_text(&self->shown, "said\n");
 }
 
+/* A living member whose image of that history holds more. */
+static const char *who_read_further(const governor_t *self, uint16_t partition,
+                                    const position_t *here)
+{
+    const view_t *view = membership_view(self->membership);
+    uint64_t history, epoch, seq;
+
+    for (size_t i = 0; view != NULL && i < view->member_count; i++) {
+        if (membership_place(self->membership, i, partition, &history, &epoch, &seq) &&
+            history == place_history(&here->history) &&
+            (epoch > here->epoch || (epoch == here->epoch && seq > here->seq)))
+            return view->members[i].address;
+    }
+    return NULL;
+}
+
+/* Whose image was adopted last, while he lives: others fill their copies from him, or will. */
+static const char *who_adopted(const governor_t *self, uint16_t partition)
+{
+    const adoption_t *latest = adoptions_latest(self->adoptions, partition);
+    const view_t *view = membership_view(self->membership);
+    size_t member = latest != NULL && view != NULL ? view_member(view, &latest->node) : SIZE_MAX;
+
+    return member != SIZE_MAX && !hash_equal(&latest->node, &self->config.node) &&
+                   membership_alive(self->membership, member)
+               ? view->members[member].address
+               : NULL;
+}
+
+static bool may_adopt(const governor_t *self, uint16_t partition, err_t *err)
+{
+    const replica_t *replica = self->config.replica(self->config.state, partition);
+    const view_t *view = membership_view(self->membership);
+    const char *reader = who_reads_on(self, partition);
+    replica_state_t state = replica_state(replica);
+    bool replaced = replica_wants_history(replica) != NULL;
+    const char *further, *adopter = replaced ? who_adopted(self, partition) : NULL;
+    position_t stored;
+
+    if (!membership_joined(self->membership) || membership_replaced(self->membership)) {
+        err_set(err, ERR_STATE, "this node is no member of the cluster at the moment");
+    } else if (view->feature < VIEW_FEATURE_ADOPTIONS) {
+        err_set(err, ERR_STATE,
+                "some members run a version that knows no adoptions: upgrade them first");
+    } else if (state == REPLICA_CLOSED && !replaced) {
+        err_set(err, ERR_STATE, "this node keeps no copy of partition %u: ask one that does",
+                partition);
+    } else if (state != REPLICA_HALTED && !replaced) {
+        err_set(err, ERR_STATE,
+                "partition %u is not halted here, it is %s: a copy is adopted when the log is lost",
+                partition, replica_state_name(state));
+    } else if (state == REPLICA_HALTED && !replica_lost_its_log(replica)) {
+        err_set(err, ERR_STATE,
+                "partition %u is not halted by its log: what `fealty partition status` says is "
+                "wrong with this copy would be wrong in the new history",
+                partition);
+    } else if (!replica_stored(replica, &stored) || stored.epoch == 0) {
+        err_set(err, ERR_STATE, "the copy of partition %u here is empty", partition);
+    } else if (reader != NULL) {
+        err_set(err, ERR_STATE,
+                "%.60s owns partition %u or reads on: `fealty partition rebuild %u` here; only if "
+                "this copy is worth more than what that one has taken, stop that one first",
+                reader, partition, partition);
+    } else if (adopter != NULL) {
+        err_set(err, ERR_STATE,
+                "the image of %.60s was adopted, and it is alive: this copy is filled from there",
+                adopter);
+    } else if ((further = who_read_further(self, partition, &stored)) != NULL) {
+        err_set(err, ERR_STATE, "%.60s has read further than this node: adopt its image, there",
+                further);
+    } else if (adoptions_count(self->adoptions) == ADOPTIONS_MAX) {
+        err_set(err, ERR_STATE, "there were %d adoptions already, more are not possible",
+                ADOPTIONS_MAX);
+    } else {
+        return true;
+    }
+    return false;
+}
+
+/* "OFFSET HISTORY REASON", the history in hexadecimal digits. */
+static bool take_adoption(const char *text, adoption_t *adoption, err_t *err)
+{
+    char *end = NULL;
+
+    errno = 0;
+    adoption->offset = strtoull(text, &end, 10);
+    bool good = text[0] >= '0' && text[0] <= '9' && *end == ' ' && errno == 0 &&
+                adoption->offset != UINT64_MAX &&
+                strspn(end + 1, "0123456789abcdef") == 2 * HASH_BYTES &&
+                end[1 + 2 * HASH_BYTES] == ' ';
+    for (size_t i = 0; good && i < HASH_BYTES; i++) {
+        const char digits[3] = {end[1 + 2 * i], end[2 + 2 * i], '\0'};
+        adoption->fresh.bytes[i] = (uint8_t)strtoul(digits, NULL, 16);
+    }
+    if (!good) {
+        err_set(err, ERR_INVALID,
+                "where does the log of the partition end, and what is its new "
+                "history?");
+        return false;
+    }
+    return take_reason(end + 2 + 2 * HASH_BYTES, adoption->reason, sizeof adoption->reason, err);
+}
+
+static bool is_known(const governor_t *self, const adoption_t *adoption)
+{
+    for (size_t i = 0; i < adoptions_count(self->adoptions); i++) {
+        const adoption_t *one = adoptions_at(self->adoptions, i);
+        if (one->partition == adoption->partition && hash_equal(&one->fresh, &adoption->fresh))
+            return true;
+    }
+    return false;
+}
+
+static void answer_adopt(governor_t *self, err_t *err)
+{
+    adoption_t adoption;
+    const char *rest = NULL;
+    position_t stored;
+
+    memset(&adoption, 0, sizeof adoption);
+    if (!take_partition(self, self->about, &adoption.partition, &rest, err) ||
+        !take_adoption(rest, &adoption, err))
+        return;
+    if (is_known(self, &adoption)) {
+        buffer_text(&self->shown, "known\n");
+        return;
+    }
+    replica_t *replica = self->config.replica(self->config.state, adoption.partition);
+    /* What is named must be there when it is read, whatever happens to this machine meanwhile. */
+    if (!may_adopt(self, adoption.partition, err) || replica_sync(replica, err) != ERR_NONE ||
+        !replica_stored(replica, &stored))
+        return;
+    const adoption_t *latest = adoptions_latest(self->adoptions, adoption.partition);
+    adoption.old = latest != NULL ? latest->fresh : stored.history;
+    adoption.image = stored.history;
+    adoption.node = self->config.node;
+    adoption.epoch = stored.epoch;
+    adoption.seq = stored.seq;
+    adoption.chain = stored.chain;
+    adoption.at_us = self->wall_us;
+    buffer_reset(&self->record);
+    adoption_encode(&adoption, &membership_view(self->membership)->cluster, &self->record);
+    INVARIANT(!self->record.failed);
+    if (journal_publish(self->config.journal, JOURNAL_CONTROL, 0, self->record.bytes,
+                        self->record.size, err) == ERR_NONE)
+        buffer_text(&self->shown, "said\n");
+}
+
 void governor_answer(governor_t *self)
 {
     memset(&self->answer, 0, sizeof self->answer);
@@ -299,6 +494,7 @@ void governor_answer(governor_t *self)
     case GOVERNOR_MOVE: answer_move(self, &self->answer); break;
     case GOVERNOR_HOLDER: answer_holder(self, &self->answer); break;
     case GOVERNOR_SKIP: answer_skip(self, &self->answer); break;
+    case GOVERNOR_ADOPT: answer_adopt(self, &self->answer); break;
     case GOVERNOR_DRAIN:
     case GOVERNOR_ADMIT:
     case GOVERNOR_FORGET: answer_about_member(self, &self->answer); break;

@@ -17,6 +17,7 @@ static void on_founding(membership_t *self, const journal_record_t *record);
 static void on_view(membership_t *self, const journal_record_t *record, int64_t boot_us);
 static void accept_view(membership_t *self);
 static void on_skip(membership_t *self, const journal_record_t *record);
+static void on_adoption(membership_t *self, const journal_record_t *record);
 static void retire(membership_t *self, const view_t *before);
 static void seat_peers(membership_t *self, const view_t *before);
 static void renumber_holdings(membership_t *self, const view_t *before);
@@ -77,7 +78,7 @@ void membership_on_record(membership_t *self, const journal_record_t *record, in
         return;
     }
     if (record->partition == JOURNAL_LIVENESS) {
-        if (head.kind == CHANNEL_LIVENESS && head.version == CHANNEL_VERSION)
+        if (head.kind == CHANNEL_LIVENESS && head.version <= LIVENESS_VERSION)
             on_liveness(self, record, boot_us);
         else
             self->records_ignored++;
@@ -92,7 +93,8 @@ void membership_on_record(membership_t *self, const journal_record_t *record, in
         return;
     }
     if (head.version > channel_newest(head.kind) &&
-        (head.kind == CHANNEL_GENESIS || head.kind == CHANNEL_VIEW || head.kind == CHANNEL_SKIP)) {
+        (head.kind == CHANNEL_GENESIS || head.kind == CHANNEL_VIEW || head.kind == CHANNEL_SKIP ||
+         head.kind == CHANNEL_ADOPTION)) {
         self->too_old = true;
         membership_set_trouble(
             self,
@@ -105,6 +107,7 @@ void membership_on_record(membership_t *self, const journal_record_t *record, in
     case CHANNEL_GENESIS: on_founding(self, record); break;
     case CHANNEL_VIEW: on_view(self, record, boot_us); break;
     case CHANNEL_SKIP: on_skip(self, record); break;
+    case CHANNEL_ADOPTION: on_adoption(self, record); break;
     default: self->records_ignored++; /* of a later feature level, which has no use for us */
     }
 }
@@ -292,6 +295,24 @@ static void on_skip(membership_t *self, const journal_record_t *record)
     }
     if (self->config.skip != NULL)
         self->config.skip(self->config.state, &skip);
+}
+
+static void on_adoption(membership_t *self, const journal_record_t *record)
+{
+    hash_t cluster;
+    adoption_t adoption;
+
+    if (adoption_decode(&adoption, &cluster, record->bytes, record->n, NULL) != ERR_NONE) {
+        self->records_bad++;
+        return;
+    }
+    if (!self->viewed || self->view->feature < VIEW_FEATURE_ADOPTIONS ||
+        adoption.partition > self->founding.partitions) {
+        self->records_ignored++;
+        return;
+    }
+    if (self->config.adoption != NULL)
+        self->config.adoption(self->config.state, &adoption);
 }
 
 /* self->spare becomes the view. */
@@ -525,6 +546,13 @@ static void make_beat(membership_t *self, int64_t wall_us)
         else if (self->tracks[p].following && !figures.owned && !self->too_old &&
                  membership_near(&figures))
             channel_bit_set(beat->ready, p);
+        if (figures.placed && !figures.owned && !channel_bit(beat->ready, p) &&
+            self->view->feature >= VIEW_FEATURE_ADOPTIONS)
+            beat->places[beat->place_count++] =
+                (place_t){.partition = p,
+                          .history = place_history(&figures.place_history),
+                          .epoch = figures.place_epoch,
+                          .seq = figures.place_seq};
     }
     buffer_reset(&self->beat_out);
     liveness_encode(beat, &self->beat_out);

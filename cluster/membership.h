@@ -9,7 +9,8 @@
  *            A silent member under this node's own address is a node whose disk was replaced: it is left out.
  *            A view's placement is computed once by its proposer: owner and followers per partition, consistent hashing
  *            with bounded load, moving as little as possible from the view before.
- *            A skip (actors/skips.h) counts when the view before it in the channel has the feature level for it.
+ *            A skip (actors/skips.h), or an adoption (actors/adoptions.h), counts when the view before it in the channel
+ *            has the feature level for it.
  *            Liveness: each node publishes one heartbeat a second with the partitions that it owns, cannot move
  *            forward, and follows closely enough to take over. Silence is counted in own heartbeats that were read
  *            back: an outage of the log stops everybody's clock by itself. A follower of rank r should claim when the
@@ -25,6 +26,7 @@
 #ifndef FEALTY_MEMBERSHIP_H
 #define FEALTY_MEMBERSHIP_H
 
+#include "actors/adoptions.h"
 #include "actors/skips.h"
 #include "cluster/view.h"
 #include "protocol/clock.h"
@@ -47,6 +49,10 @@ typedef struct {
     uint64_t epoch;  /* of the last accepted claim; 0: none */
     bool released;   /* by the log nobody owns it */
     hash_t owner;    /* incarnation that owns it by the log; zero: nobody, or not told */
+    bool
+        placed; /* there is a copy: where it stands, also when it can neither serve nor take over */
+    hash_t place_history;
+    uint64_t place_epoch, place_seq;
 } membership_partition_t;
 
 typedef struct {
@@ -62,6 +68,8 @@ typedef struct {
     void (*partition)(void *state, uint16_t partition, membership_partition_t *out);
     /* May be NULL. The control channel holds a skip that counts: the same ones in the same order for every reader. */
     void (*skip)(void *state, const skip_t *skip);
+    /* The same of adoptions; whether one follows those before it is for the callee to say. */
+    void (*adoption)(void *state, const adoption_t *adoption);
     void *state;
 } membership_config_t;
 
@@ -111,6 +119,10 @@ size_t membership_holder(const membership_t *self, uint16_t partition);
 bool membership_alive(const membership_t *self, size_t member);
 /* A living one, not stopping, whose last heartbeat owns the partition or follows it closely. Never this node itself. */
 bool membership_keeps(const membership_t *self, size_t member, uint16_t partition);
+/* Where the copy of another living member stands that can neither serve nor take over. The history is told by its first
+ * eight bytes. false: it has none such, or it is not told. */
+bool membership_place(const membership_t *self, size_t member, uint16_t partition,
+                      uint64_t *history, uint64_t *epoch, uint64_t *seq);
 /* An own heartbeat came back within the last 3 s: the log works for this node. */
 bool membership_heard_self(const membership_t *self, int64_t boot_us);
 /* Own clock minus the log's, by the newest own heartbeat; 0 when none came back yet. */

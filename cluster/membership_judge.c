@@ -328,6 +328,25 @@ bool membership_keeps(const membership_t *self, size_t member, uint16_t partitio
     return channel_bit(beat->owned, partition) || channel_bit(beat->ready, partition);
 }
 
+bool membership_place(const membership_t *self, size_t member, uint16_t partition,
+                      uint64_t *history, uint64_t *epoch, uint64_t *seq)
+{
+    const liveness_t *beat;
+
+    if (member == self->me || !membership_alive(self, member))
+        return false;
+    beat = &membership_said(self, member)->beat;
+    for (uint32_t i = 0; i < beat->place_count; i++) {
+        if (beat->places[i].partition != partition)
+            continue;
+        *history = beat->places[i].history;
+        *epoch = beat->places[i].epoch;
+        *seq = beat->places[i].seq;
+        return true;
+    }
+    return false;
+}
+
 bool membership_close(const membership_t *self, size_t member, uint16_t partition)
 {
     membership_partition_t figures = membership_figures(self, partition);

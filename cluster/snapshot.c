@@ -9,11 +9,12 @@
 
 #include <stdlib.h>
 
-#define SNAPSHOT_MAGIC   0xfea2
-#define SNAPSHOT_VERSION 1
-#define CRC_AT           (SNAPSHOT_HEAD_BYTES - 4)
-#define CONTENT_BYTES    9      /* of a key: 'X' version */
-#define WIPE_ROWS        100000 /* each step sorts what the memtables hold */
+#define SNAPSHOT_MAGIC     0xfea2
+#define SNAPSHOT_VERSION   1
+#define CRC_AT             (SNAPSHOT_HEAD_BYTES - 4)
+#define SESSIONS_BYTES_MAX ((size_t)64 * 1024 * 1024)
+#define CONTENT_BYTES      9      /* of a key: 'X' version */
+#define WIPE_ROWS          100000 /* each step sorts what the memtables hold */
 
 /* What is read, in this order; the rows of META are the content of definitions. */
 static const family_t order[] = {FAMILY_META, FAMILY_STATE,  FAMILY_ENTRY,
@@ -43,6 +44,9 @@ struct snapshot_loader {
     tally_t tally;
     bool blank; /* there was nothing to take away */
     bool begun, empty;
+    bool renewed;      /* it takes the place of a copy of another history */
+    uint64_t newest;   /* definition that came */
+    buffer_t sessions; /* tokens of those that stood in the copy before */
 };
 
 /* ---- frames ---- */
@@ -248,6 +252,7 @@ errcode_t snapshot_loader_open(snapshot_loader_t **self_p, const snapshot_target
     errcode_t rc;
 
     self->target = *target;
+    buffer_init(&self->sessions, SESSIONS_BYTES_MAX);
     if (!journal_position_decode(&self->position, begin, n))
         rc = err_set(err, ERR_CORRUPT, "the beginning of a snapshot cannot be read");
     else
@@ -257,7 +262,12 @@ errcode_t snapshot_loader_open(snapshot_loader_t **self_p, const snapshot_target
     /* Rows are written with a position, or behind the marker. */
     self->blank = !found && !incomplete;
     /* What is here would be lost for nothing, or the log is not the one that is followed here. */
-    if (rc == ERR_NONE && found &&
+    self->renewed = !uuid_is_zero((const uuid16_t *)target->history.bytes);
+    if (rc == ERR_NONE && self->renewed && !hash_equal(&target->history, &self->position.history))
+        rc = err_set(err, ERR_STATE,
+                     "the snapshot of partition %u is not of the history that was adopted",
+                     target->partition);
+    if (rc == ERR_NONE && found && !self->renewed &&
         (!hash_equal(&here.history, &self->position.history) ||
          here.offset > self->position.offset))
         rc = err_set(err, ERR_STATE,
@@ -271,14 +281,48 @@ errcode_t snapshot_loader_open(snapshot_loader_t **self_p, const snapshot_target
     return rc;
 }
 
-void snapshot_loader_destroy(snapshot_loader_t **self_p)
+/* Of the sessions that stood in the copy before, those are over that do not stand in this one; `whole` false: that cannot
+ * be told, so all are. Whoever logged out behind the old copy must not stay logged in: the log of that is not read. */
+static void end_sessions(snapshot_loader_t *self, bool whole)
 {
-    free(*self_p);
-    *self_p = NULL;
+    const snapshot_target_t *target = &self->target;
+    buffer_t value;
+
+    if (target->session == NULL)
+        return;
+    buffer_init(&value, BATCH_VALUE_BYTES_MAX);
+    for (size_t at = 0; at + sizeof(hash_t) <= self->sessions.size; at += sizeof(hash_t)) {
+        uint8_t key[BATCH_KEY_BYTES_MAX];
+        hash_t token;
+        bool found = false;
+
+        memcpy(&token, self->sessions.bytes + at, sizeof token);
+        buffer_reset(&value);
+        if (!whole || store_get(target->store, NULL, FAMILY_STATE, key,
+                                key_session(key, target->partition, &token), &value, &found,
+                                NULL) != ERR_NONE)
+            found = false;
+        if (!found)
+            target->session(target->state, &token, NULL, 0);
+    }
+    buffer_reset(&self->sessions);
+    buffer_free(&value);
 }
 
-/* Tells the sessions that stand in this store: as they are, or that they are over. */
-static errcode_t tell_sessions(const snapshot_loader_t *self, bool over, err_t *err)
+void snapshot_loader_destroy(snapshot_loader_t **self_p)
+{
+    snapshot_loader_t *self = *self_p;
+
+    if (self == NULL)
+        return;
+    *self_p = NULL;
+    end_sessions(self, false); /* none are left of a copy that is whole */
+    buffer_free(&self->sessions);
+    free(self);
+}
+
+/* Visits the sessions that stand in this store: tells them, or keeps their tokens. */
+static errcode_t each_session(snapshot_loader_t *self, bool tell, err_t *err)
 {
     const snapshot_target_t *target = &self->target;
     uint8_t lower[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
@@ -299,10 +343,16 @@ static errcode_t tell_sessions(const snapshot_loader_t *self, bool over, err_t *
         if (key_bytes != n + sizeof token)
             continue;
         memcpy(&token, key + n, sizeof token);
-        target->session(target->state, &token, over ? NULL : value, over ? 0 : value_bytes);
+        if (tell)
+            target->session(target->state, &token, value, value_bytes);
+        else
+            buffer_append(&self->sessions, token.bytes, sizeof token);
     }
     rc = store_cursor_error(cursor, err);
     store_cursor_destroy(&cursor);
+    if (rc == ERR_NONE && self->sessions.failed)
+        rc = err_set(err, ERR_TOO_LARGE, "partition %u holds too many sessions to be filled anew",
+                     target->partition);
     return rc;
 }
 
@@ -312,8 +362,7 @@ errcode_t snapshot_loader_empty(snapshot_loader_t *self, bool *done, err_t *err)
 
     *done = false;
     if (!self->begun) {
-        /* Whoever logged out behind the old copy must not stay logged in: the log of that is not read. */
-        rc = tell_sessions(self, true, err);
+        rc = each_session(self, false, err);
         if (rc != ERR_NONE)
             return rc;
         self->begun = true;
@@ -327,6 +376,30 @@ errcode_t snapshot_loader_empty(snapshot_loader_t *self, bool *done, err_t *err)
     else if (rc == ERR_NONE)
         rc = image_wipe(self->target.store, self->target.partition, WIPE_ROWS, done, err);
     self->empty = rc == ERR_NONE && *done;
+    return rc;
+}
+
+/* A version's content never changes, but where the partition of definitions lost its log and was adopted: what this node
+ * alone has seen of the lost versions must not stand beside the new ones. */
+static errcode_t check_content(snapshot_loader_t *self, const row_write_t *write, err_t *err)
+{
+    uint64_t version = be64_get(write->key + 1);
+    bool found = false;
+    buffer_t here;
+    errcode_t rc;
+
+    if (version > self->newest)
+        self->newest = version;
+    buffer_init(&here, BATCH_VALUE_BYTES_MAX);
+    rc = store_get(self->target.store, NULL, FAMILY_META, write->key, write->key_bytes, &here,
+                   &found, err);
+    if (rc == ERR_NONE && found &&
+        (here.size != write->value_bytes || memcmp(here.bytes, write->value, here.size) != 0))
+        rc = err_set(err, ERR_STATE,
+                     "definition version %llu is another one here: it is of a history that was "
+                     "replaced; start this node from an empty directory",
+                     (unsigned long long)version);
+    buffer_free(&here);
     return rc;
 }
 
@@ -370,7 +443,7 @@ errcode_t snapshot_loader_chunk(snapshot_loader_t *self, uint32_t number, const 
     uint64_t rows = 0;
     size_t at = 0;
     bool corrupt = false, content = false, strange = false;
-    errcode_t rc;
+    errcode_t rc = ERR_NONE;
 
     INVARIANT(self->empty);
     if (number != self->tally.chunks + 1)
@@ -379,12 +452,16 @@ errcode_t snapshot_loader_chunk(snapshot_loader_t *self, uint32_t number, const 
     while (batch_next(bytes, n, &at, &write, &corrupt)) {
         strange = strange || !row_belongs(self, &write);
         content = content || write.family == FAMILY_META;
+        if (!strange && rc == ERR_NONE && write.family == FAMILY_META)
+            rc = check_content(self, &write, err);
         rows++;
     }
     if (corrupt || strange || rows == 0)
         return err_set(err, ERR_CORRUPT,
                        "chunk %u holds what is no row of partition %u: nothing of it is taken",
                        number, self->target.partition);
+    if (rc != ERR_NONE)
+        return rc;
     tally_chunk(&self->tally, bytes, n);
     self->tally.rows += rows;
     rc = store_write(self->target.store, &part, 1, false, err);
@@ -412,8 +489,18 @@ errcode_t snapshot_loader_end(snapshot_loader_t *self, uint32_t number, const vo
                        "%s",
                        self->target.partition, (unsigned long long)self->tally.rows,
                        (unsigned long long)rows, hash_equal(&digest, &own) ? "equal" : "differ");
+    if (self->renewed && self->target.definitions &&
+        catalogue_version(self->target.catalogue) > self->newest)
+        return err_set(err, ERR_STATE,
+                       "definitions up to version %llu are here, the history that was adopted has "
+                       "%llu: start this node from an empty directory",
+                       (unsigned long long)catalogue_version(self->target.catalogue),
+                       (unsigned long long)self->newest);
     rc = image_end(self->target.store, self->target.partition, &self->position, err);
-    return rc == ERR_NONE ? tell_sessions(self, false, err) : rc;
+    if (rc != ERR_NONE)
+        return rc;
+    end_sessions(self, true);
+    return each_session(self, true, err);
 }
 
 const position_t *snapshot_loader_position(const snapshot_loader_t *self)

@@ -85,7 +85,11 @@ typedef struct {
     store_t *store;
     catalogue_t *catalogue;
     uint16_t partition;
-    /* May be NULL: who is logged in (rows of the catalogue's partition); value NULL: not any more. */
+    /* That the copy must have, though another one may be here; zero: the one that is here, if any. */
+    hash_t history;
+    bool definitions; /* it is their partition */
+    /* May be NULL: who is logged in (rows of the catalogue's partition); value NULL: not any more. Told at the end, of the
+     * sessions before and after; where that is not reached, all before are over. */
     void (*session)(void *state, const hash_t *token, const void *value, size_t n);
     void *state;
 } snapshot_target_t;

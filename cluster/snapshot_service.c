@@ -134,7 +134,7 @@ bool snapshot_cluster(snapshot_service_t *self, hash_t *cluster)
 }
 
 bool snapshot_service_fill(snapshot_service_t *self, uint16_t partition,
-                           const snapshot_source_t *sources, size_t count)
+                           const snapshot_source_t *sources, size_t count, const hash_t *history)
 {
     bool taken;
 
@@ -145,6 +145,7 @@ bool snapshot_service_fill(snapshot_service_t *self, uint16_t partition,
         self->source_count = count < SNAPSHOT_SOURCES_MAX ? count : SNAPSHOT_SOURCES_MAX;
         memcpy(self->sources, sources, self->source_count * sizeof *sources);
         self->partition = partition;
+        self->history = history != NULL ? *history : (hash_t){{0}};
         self->state = FILL_RUNNING;
         atomic_store(&self->cancelled, false);
         (void)pthread_cond_broadcast(&self->asked);
@@ -256,6 +257,8 @@ static void take_begin(attempt_t *self, const bulk_frame_t *frame)
         .store = service->config.store,
         .catalogue = service->config.catalogue,
         .partition = self->partition,
+        .history = service->history,
+        .definitions = self->partition == service->config.partitions,
         .session = self->partition == service->config.partitions ? service->config.session : NULL,
         .state = service->config.state};
 

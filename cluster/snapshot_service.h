@@ -50,9 +50,9 @@ uint16_t snapshot_service_port(const snapshot_service_t *self);
 /* Nothing is given or asked before it is known; never to or from another cluster. */
 void snapshot_service_set_cluster(snapshot_service_t *self, const hash_t *cluster);
 
-/* Begins to fill a copy; false: another one is being filled, or there is no source. */
+/* Begins to fill a copy; false: another one is being filled, or there is no source. `history`: see filler_t. */
 bool snapshot_service_fill(snapshot_service_t *self, uint16_t partition,
-                           const snapshot_source_t *sources, size_t count);
+                           const snapshot_source_t *sources, size_t count, const hash_t *history);
 /* FILL_DONE, FILL_UNTOUCHED and FILL_BROKEN are said once. */
 fill_state_t snapshot_service_poll(snapshot_service_t *self);
 void snapshot_service_cancel(snapshot_service_t *self);

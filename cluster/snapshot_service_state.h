@@ -32,6 +32,7 @@ struct snapshot_service {
 
     /* written under the lock before a fill, read by the filling thread during it */
     uint16_t partition;
+    hash_t history; /* that the copy must have; zero: see filler_t */
     size_t source_count;
     snapshot_source_t sources[SNAPSHOT_SOURCES_MAX];
     uint64_t transfer; /* the filling thread's: number of the next one */

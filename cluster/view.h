@@ -23,10 +23,12 @@
 #define VIEW_NOBODY         UINT8_MAX
 #define VIEW_RACK_BYTES     32
 #define VIEW_VERSION        2 /* of its bytes; one without moves is written as version 1 */
-#define VIEW_FEATURE_LEVEL  2 /* of this build */
+#define VIEW_FEATURE_LEVEL  3 /* of this build */
 #define VIEW_FEATURE_MOVES  2 /* from which on all members read moves by hand */
 #define VIEW_FEATURE_SKIPS  2 /* from which on all members obey skips */
-#define VIEW_BYTES_MAX      (24 * 1024) /* encoded */
+#define VIEW_FEATURE_ADOPTIONS \
+    3 /* from which on all members obey adoptions, and read heartbeats with places */
+#define VIEW_BYTES_MAX (24 * 1024) /* encoded */
 
 typedef struct {
     hash_t node;

@@ -1,6 +1,7 @@
 /* restore.c - images of all nodes become new books: checked, then given new histories, then put in place */
 #include "node/backup.h"
 
+#include "actors/adopt.h"
 #include "node/together.h"
 
 #include <dirent.h>
@@ -315,60 +316,6 @@ static errcode_t renew_pairs(restore_t *self, uint16_t p, buffer_t *value, buffe
     return ERR_NONE;
 }
 
-/* Sequence of the newest entry; the checkpoint may be some records older. */
-static errcode_t newest_entry(store_t *store, uint16_t p, uint64_t *sequence, err_t *err)
-{
-    uint8_t lower[BATCH_KEY_BYTES_MAX];
-    uint8_t upper[BATCH_KEY_BYTES_MAX];
-    size_t n = key_partition(lower, p);
-    size_t m = key_after_prefix(upper, lower, n);
-    store_cursor_t *cursor = store_cursor_new(store, NULL, FAMILY_ENTRY, lower, n, upper, m);
-    errcode_t rc;
-
-    *sequence = 0;
-    store_cursor_last(cursor);
-    if (store_cursor_valid(cursor)) {
-        size_t bytes;
-        const uint8_t *key = store_cursor_key(cursor, &bytes);
-
-        if (bytes == n + sizeof(uint64_t))
-            *sequence = be64_get(key + n);
-    }
-    rc = store_cursor_error(cursor, err);
-    store_cursor_destroy(&cursor);
-    return rc;
-}
-
-static errcode_t renew_counters(restore_t *self, uint16_t p, buffer_t *value, buffer_t *batch,
-                                err_t *err)
-{
-    store_t *store = self->together.owner[p];
-    uint8_t key[BATCH_KEY_BYTES_MAX];
-    size_t n = key_checkpoint(key, p);
-    checkpoint_t checkpoint = {.next_sequence = 1, .counted_sequence = 1};
-    uint64_t newest;
-    bool found;
-    errcode_t rc;
-
-    buffer_reset(value);
-    rc = store_get(store, NULL, FAMILY_STATE, key, n, value, &found, err);
-    if (rc == ERR_NONE && found)
-        rc = checkpoint_decode(&checkpoint, value->bytes, value->size, err);
-    if (rc == ERR_NONE)
-        rc = newest_entry(store, p, &newest, err);
-    if (rc != ERR_NONE)
-        return rc;
-    if (newest >= checkpoint.next_sequence)
-        checkpoint.next_sequence = newest + 1;
-    if (checkpoint.next_sequence > ID_SEQUENCE_MAX - 2 * RESTORE_AHEAD)
-        return err_set(err, ERR_STATE, "partition %u has no ids left to move ahead", (unsigned)p);
-    checkpoint.next_sequence += RESTORE_AHEAD;
-    buffer_reset(value);
-    checkpoint_encode(&checkpoint, value);
-    batch_put(batch, FAMILY_STATE, key, n, value->bytes, value->size);
-    return ERR_NONE;
-}
-
 static errcode_t renew(restore_t *self, image_t *image, err_t *err)
 {
     const together_t *together = &self->together;
@@ -385,7 +332,7 @@ static errcode_t renew(restore_t *self, image_t *image, err_t *err)
             continue;
         rc = renew_pairs(self, p, &value, &batch, err);
         if (rc == ERR_NONE)
-            rc = renew_counters(self, p, &value, &batch, err);
+            rc = adopt_ids_ahead(image->store, p, RESTORE_AHEAD, &value, &batch, err);
         if (rc != ERR_NONE || !together->found[p])
             continue; /* an empty log gets its history with its first claim */
         position_t position = together->position[p];

@@ -94,7 +94,8 @@ static void on_view(void *state, const view_t *view)
 }
 
 /* Those whose port the router knows: the others have not said hello yet. */
-static bool start_fill(void *state, uint16_t partition, const char *const *sources, size_t count)
+static bool start_fill(void *state, uint16_t partition, const char *const *sources, size_t count,
+                       const hash_t *history)
 {
     shared_log_t *self = state;
     snapshot_source_t known[SNAPSHOT_SOURCES_MAX];
@@ -109,7 +110,7 @@ static bool start_fill(void *state, uint16_t partition, const char *const *sourc
         memcpy(source->address, sources[i], strlen(sources[i]) + 1);
         known_count++;
     }
-    return snapshot_service_fill(self->snapshots, partition, known, known_count);
+    return snapshot_service_fill(self->snapshots, partition, known, known_count, history);
 }
 
 static fill_state_t poll_fill(void *state)
@@ -386,6 +387,26 @@ bool shared_log_owns(const shared_log_t *self, uint16_t partition)
     return partition <= self->partitions && atomic_load(&self->owned[partition]) != 0;
 }
 
+/* "NUMBER HISTORY REASON": the new history is read from where the log ends now, which is asked here, not on the partitions' thread. */
+static errcode_t adopt(shared_log_t *self, const char *about, buffer_t *out, err_t *err)
+{
+    char words[512];
+    char *rest = NULL;
+    unsigned long number = strtoul(about, &rest, 10);
+    uint64_t end = 0;
+    errcode_t rc = ERR_NONE;
+
+    if (about[0] < '0' || about[0] > '9' || *rest != ' ' || number > self->partitions)
+        return err_set(err, ERR_NOT_FOUND, "partitions are numbered 0 to %u", self->partitions);
+    rc = journal_kafka_end(self->journal, (uint16_t)number, &end, err);
+    if (rc != ERR_NONE)
+        return rc;
+    int n = snprintf(words, sizeof words, "%lu %llu%s", number, (unsigned long long)end, rest);
+    if (n < 0 || (size_t)n >= sizeof words)
+        return err_set(err, ERR_INVALID, "that is too long");
+    return governor_ask(self->governor, GOVERNOR_ADOPT, words, out, err);
+}
+
 errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, err_t *err)
 {
     static const struct {
@@ -399,6 +420,7 @@ errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, 
                  {"partition status", GOVERNOR_PARTITIONS},
                  {"partition resume ", GOVERNOR_RESUME},
                  {"partition skip ", GOVERNOR_SKIP},
+                 {"partition adopt ", GOVERNOR_ADOPT},
                  {"partition rebuild ", GOVERNOR_REBUILD}};
 
     if (strcmp(words, "status") == 0) {
@@ -408,8 +430,11 @@ errcode_t shared_log_obey(shared_log_t *self, const char *words, buffer_t *out, 
     }
     for (size_t i = 0; i < COUNT_OF(table); i++) {
         size_t n = strlen(table[i].word);
-        if (strncmp(words, table[i].word, n) == 0)
-            return governor_ask(self->governor, table[i].means, words + n, out, err);
+        if (strncmp(words, table[i].word, n) != 0)
+            continue;
+        return table[i].means == GOVERNOR_ADOPT
+                   ? adopt(self, words + n, out, err)
+                   : governor_ask(self->governor, table[i].means, words + n, out, err);
     }
     return err_set(err, ERR_INVALID, "this node does not know the word: %s", words);
 }

@@ -1,6 +1,8 @@
 /* together.c - which directory has which partition, and whether two partitions are of one moment */
 #include "node/together.h"
 
+#include "actors/adopt.h"
+
 #include <inttypes.h>
 
 errcode_t together_add(together_t *self, store_t *store, const birth_t *birth, err_t *err)
@@ -137,6 +139,15 @@ errcode_t together_one_moment(const together_t *self, uint16_t src, uint16_t dst
     return rc;
 }
 
+/* What the other end knows of a partition: its history, or one that it came from and that was adopted. */
+static errcode_t known_by(const together_t *self, uint16_t partition, const hash_t *history,
+                          buffer_t *value, bool *known, err_t *err)
+{
+    *known = hash_is_zero(history) || hash_equal(history, &self->position[partition].history);
+    return *known ? ERR_NONE
+                  : adopt_came_from(self->owner[partition], partition, history, value, known, err);
+}
+
 errcode_t together_pair(const together_t *self, uint16_t src, uint16_t dst, buffer_t *value,
                         err_t *err)
 {
@@ -154,8 +165,13 @@ errcode_t together_pair(const together_t *self, uint16_t src, uint16_t dst, buff
                        "%" PRIu64 ", applied %" PRIu64 ", next %" PRIu64
                        "); `fealty backup --cluster` takes one of all nodes",
                        (unsigned)src, (unsigned)dst, out.acked, in.seq, out.next);
-    if ((!hash_is_zero(&out.peer) && !hash_equal(&out.peer, &self->position[dst].history)) ||
-        (!hash_is_zero(&in.peer) && !hash_equal(&in.peer, &self->position[src].history)))
+    bool receiver = false, sender = false;
+    rc = known_by(self, dst, &out.peer, value, &receiver, err);
+    if (rc == ERR_NONE)
+        rc = known_by(self, src, &in.peer, value, &sender, err);
+    if (rc != ERR_NONE)
+        return rc;
+    if (!receiver || !sender)
         return err_set(err, ERR_STATE,
                        "partitions %u and %u know different histories of each other", (unsigned)src,
                        (unsigned)dst);

@@ -5,7 +5,9 @@
 #include "node/options.h"
 
 #include "protocol/clock.h"
+#include "protocol/ids.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,8 +15,9 @@
 #define ORDER_TIMEOUT_MS 10000
 #define MOVE_WAIT_US     INT64_C(60000000)
 #define LOOK_NS          20000000
-#define SKIP_WAIT_US     INT64_C(10000000)
-#define SKIP_AGAIN_NS    200000000
+#define SAY_WAIT_US      INT64_C(10000000)
+#define SAY_AGAIN_NS     200000000
+#define ORDER_BYTES      1024
 #define ANSWER_MAX       ((size_t)8 * 1024 * 1024)
 
 static const char cluster_usage[] =
@@ -43,6 +46,7 @@ static const char partition_usage[] =
     "       fealty partition [--data DIR] resume NUMBER\n"
     "       fealty partition [--data DIR] rebuild NUMBER\n"
     "       fealty partition [--data DIR] skip NUMBER OFFSET CRC --reason TEXT\n"
+    "       fealty partition [--data DIR] adopt NUMBER --reason TEXT\n"
     "\n"
     "About the copies that the running node with the data directory DIR keeps, on Kafka.\n"
     "\n"
@@ -56,7 +60,12 @@ static const char partition_usage[] =
     "now on, for every\n"
     "           node and for ever; TEXT says why, `status` shows it. For a record that halts "
     "everybody: while another\n"
-    "           node reads on, the copy here is at fault. What the record said is lost\n";
+    "           node reads on, the copy here is at fault. What the record said is lost\n"
+    "  adopt    the log of the partition is lost, and its copies are halted: the one here is the "
+    "partition's new history\n"
+    "           from now on, for every node and for ever; all others are filled from here. What "
+    "only they, or only the log,\n"
+    "           held is lost: adopt the copy that has read furthest\n";
 
 /* `out` gets what the node has to show; NULL: it is printed. */
 static errcode_t tell(const char *data, const char *order, buffer_t *out, err_t *err)
@@ -169,31 +178,23 @@ int tool_cluster(int argc, char **argv)
     return 0;
 }
 
-/* Said until the node has read it in the log: what is written there may be lost on its way. */
-static int skip(const char *data, const char *const words[4], const char *reason)
+/* Said until the node has read it in the log: what is written there may be lost on its way. true: it has. */
+static bool say_until_known(const char *data, const char *order, err_t *err)
 {
     const clock_source_t *clock = clock_system();
-    const struct timespec moment = {.tv_nsec = SKIP_AGAIN_NS};
+    const struct timespec moment = {.tv_nsec = SAY_AGAIN_NS};
     int64_t began_us = clock_boot_us(clock);
-    char order[1024];
     buffer_t answer;
-    err_t err = {0};
     bool known = false;
 
-    int n = snprintf(order, sizeof order, "cluster partition skip %s %s %s %s", words[1], words[2],
-                     words[3], reason);
-    if (n < 0 || (size_t)n >= sizeof order || strpbrk(order, "\r\n") != NULL) {
-        err_set(&err, ERR_INVALID, "a reason is one line of at most 200 characters");
-        return say_failed("partition", &err);
-    }
     buffer_init(&answer, ANSWER_MAX);
-    while (!known && tell(data, order, &answer, &err) == ERR_NONE) {
+    while (!known && tell(data, order, &answer, err) == ERR_NONE) {
         known = answer.size == 6 && memcmp(answer.bytes, "known\n", 6) == 0;
         buffer_reset(&answer);
         if (known)
             break;
-        if (clock_boot_us(clock) - began_us > SKIP_WAIT_US) {
-            err_set(&err, ERR_UNKNOWN_OUTCOME,
+        if (clock_boot_us(clock) - began_us > SAY_WAIT_US) {
+            err_set(err, ERR_UNKNOWN_OUTCOME,
                     "the log did not answer in time: say it again, or see whether `fealty "
                     "partition status` lists it");
             break;
@@ -201,11 +202,57 @@ static int skip(const char *data, const char *const words[4], const char *reason
         (void)nanosleep(&moment, NULL);
     }
     buffer_free(&answer);
-    if (err.code != ERR_NONE)
+    return known;
+}
+
+static bool make_order(char *out, size_t size, err_t *err, const char *format, ...)
+    PRINTF_LIKE(4, 5);
+
+/* One line, which ends with a reason. */
+static bool make_order(char *out, size_t size, err_t *err, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    int n = vsnprintf(out, size, format, arguments);
+    va_end(arguments);
+    if (n >= 0 && (size_t)n < size && strpbrk(out, "\r\n") == NULL)
+        return true;
+    err_set(err, ERR_INVALID, "a reason is one line of at most 200 characters");
+    return false;
+}
+
+static int skip(const char *data, const char *const words[4], const char *reason)
+{
+    char order[ORDER_BYTES];
+    err_t err = {0};
+
+    if (!make_order(order, sizeof order, &err, "cluster partition skip %s %s %s %s", words[1],
+                    words[2], words[3], reason) ||
+        !say_until_known(data, order, &err))
         return say_failed("partition", &err);
     (void)printf("The record at offset %s of partition %s is skipped by every node; `fealty "
                  "partition status` shows how it goes on.\n",
                  words[2], words[1]);
+    return 0;
+}
+
+static int adopt(const char *data, const char *partition, const char *reason)
+{
+    char order[ORDER_BYTES], history[2 * HASH_BYTES + 1];
+    uint8_t random[HASH_BYTES];
+    err_t err = {0};
+
+    random_fill(random_system(), random, sizeof random);
+    for (size_t i = 0; i < sizeof random; i++)
+        (void)snprintf(history + 2 * i, 3, "%02x", random[i]);
+    if (!make_order(order, sizeof order, &err, "cluster partition adopt %s %s %s", partition,
+                    history, reason) ||
+        !say_until_known(data, order, &err))
+        return say_failed("partition", &err);
+    (void)printf("The copy of partition %s here is its new history; `fealty partition status` "
+                 "shows how it goes on.\n",
+                 partition);
     return 0;
 }
 
@@ -227,6 +274,8 @@ int tool_partition(int argc, char **argv)
     }
     if (strcmp(words[0], "skip") == 0 && count == 4 && reason != NULL)
         return skip(data, words, reason);
+    if (strcmp(words[0], "adopt") == 0 && count == 2 && reason != NULL)
+        return adopt(data, words[1], reason);
     bool status = strcmp(words[0], "status") == 0 && count == 1;
     bool word = (strcmp(words[0], "resume") == 0 || strcmp(words[0], "rebuild") == 0) && count == 2;
     int n = snprintf(order, sizeof order, "cluster partition %s%s%s", words[0], word ? " " : "",

@@ -43,6 +43,7 @@ static bool state_counts(verify_digest_t *self, const row_write_t *row)
     case 'O':
     case 'V':
     case 'C':
+    case 'H':
     case 'D': return false;
     case 'A':
     case 'Z':

@@ -50,7 +50,8 @@ typedef enum {
     COMMAND_MESSAGE = 16,      /* internal: from another partition, see actors/message.h */
     COMMAND_ACK = 17,          /* internal */
     COMMAND_REPAIR = 18,       /* POST reconcile {repair:true}: rebuilds the counters of an account from its ledger */
-    COMMAND_BARRIER = 19       /* internal, never logged: answered once everything before it is committed */
+    COMMAND_BARRIER = 19,      /* internal, never logged: answered once everything before it is committed */
+    COMMAND_RENEW = 20         /* internal: partition `id`, whose history was adopted, is known by its new one from here on */
 } command_kind_t;
 /* clang-format on */
 

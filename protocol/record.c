@@ -124,6 +124,11 @@ static verdict_t judge(position_t *state, const record_header_t *header, const v
     *reason = REASON_NONE;
     if (hash_equal(&header->history, &nobody))
         return ignore(reason, REASON_OTHER_HISTORY);
+    /* Nobody of another history may go on behind this: what he wrote there would be lost to all others. */
+    if (header->kind == RECORD_ADOPTED)
+        return !fresh && hash_equal(&header->history, &state->history)
+                   ? ignore(reason, REASON_ADOPTED)
+                   : halt(reason, REASON_ADOPTED);
     if (!fresh && !hash_equal(&header->history, &state->history))
         return ignore(reason, REASON_OTHER_HISTORY);
 
@@ -232,7 +237,7 @@ static bool clock_ahead(const record_header_t *header, int64_t log_time_us)
            (uint64_t)header->at_us - (uint64_t)log_time_us > (uint64_t)RECORD_CLOCK_AHEAD_MAX_US;
 }
 
-/* Version 1 has four kinds, fixed bodies for three of them, and no flags. */
+/* Version 1 has five kinds, fixed bodies for four of them, and no flags. */
 static bool form_is_known(const record_header_t *header, uint8_t version)
 {
     if (version != RECORD_VERSION || header->flags != 0)
@@ -242,6 +247,7 @@ static bool form_is_known(const record_header_t *header, uint8_t version)
     case RECORD_TIME_RESET: return header->body_bytes == 8;
     case RECORD_RELEASE: return header->body_bytes == 0;
     case RECORD_DECISIONS: return true;
+    case RECORD_ADOPTED: return header->body_bytes == HASH_BYTES;
     default: return false;
     }
 }

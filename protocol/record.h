@@ -24,7 +24,10 @@ typedef enum {
     RECORD_CLAIM = 1,   /* body: u64 LE prev epoch */
     RECORD_RELEASE = 2, /* no body */
     RECORD_DECISIONS = 3,
-    RECORD_TIME_RESET = 4 /* body: i64 LE new now_us; may lower the partition's time */
+    RECORD_TIME_RESET = 4, /* body: i64 LE new now_us; may lower the partition's time */
+    RECORD_ADOPTED =
+        5 /* body: the history before `history`, which counts from here on; changes nothing in it, and ends
+                          all others (protocol section 15) */
 } record_kind_t;
 
 typedef struct {
@@ -81,7 +84,8 @@ typedef enum { VERDICT_ACCEPT, VERDICT_IGNORE, VERDICT_HALT } verdict_t;
     X(REASON_CUT_CLAIM, "claim_refers_to_unseen_epoch") /* HALT */                 \
     X(REASON_CUT_EPOCH, "record_of_unseen_epoch")    /* HALT */                    \
     X(REASON_CUT_SEEN, "writer_saw_more")            /* HALT */                    \
-    X(REASON_CHAIN, "chain_mismatch")                /* HALT */
+    X(REASON_CHAIN, "chain_mismatch")                /* HALT */                    \
+    X(REASON_ADOPTED, "another_history_was_adopted") /* HALT, but in that history */
 /* clang-format on */
 
 typedef enum {

@@ -68,6 +68,12 @@ bool journal_kafka_reachable(const journal_t *self)
     return kafka_now_us() - (since_us > heard_us ? since_us : heard_us) <= SILENCE_US;
 }
 
+errcode_t journal_kafka_end(const journal_t *self, uint16_t partition, uint64_t *end, err_t *err)
+{
+    return kafka_consumer_end(&((kafka_t *)self->state)->config, partition, READ_TIMEOUT_US, end,
+                              err);
+}
+
 void journal_kafka_metrics(void *journal, buffer_t *out)
 {
     const journal_t *self = journal;

@@ -40,6 +40,8 @@ errcode_t journal_kafka_new(journal_t **self_p, const journal_kafka_config_t *co
 /* false once Kafka has neither acknowledged an append nor answered a fetch for a second while there was one to
  * answer. */
 bool journal_kafka_reachable(const journal_t *self);
+/* Asks Kafka, on any thread, where the log of a partition ends: the offset behind its last record. */
+errcode_t journal_kafka_end(const journal_t *self, uint16_t partition, uint64_t *end, err_t *err);
 /* Prometheus lines. */
 void journal_kafka_metrics(void *journal, buffer_t *out);
 /* For tests: the producer fails for good now, as librdkafka's own error would make it. */

@@ -285,6 +285,29 @@ cleanup:
     return rc;
 }
 
+errcode_t kafka_consumer_end(const journal_kafka_config_t *config, uint16_t number,
+                             int64_t timeout_us, uint64_t *end, err_t *err)
+{
+    int32_t partition = kafka_partition_of(number);
+    char name[KAFKA_TOPIC_NAME_BYTES];
+    rd_kafka_t *client = NULL;
+    int64_t low = 0, high = 0;
+    errcode_t rc = kafka_client_new(&client, KAFKA_CONSUMER, config, NULL, NULL, err);
+
+    if (rc != ERR_NONE)
+        return rc;
+    kafka_topic_name(name, config->prefix, kafka_topic_of(number));
+    rd_kafka_resp_err_t failed = rd_kafka_query_watermark_offsets(client, name, partition, &low,
+                                                                  &high, (int)(timeout_us / 1000));
+    if (failed != RD_KAFKA_RESP_ERR_NO_ERROR || high < 0)
+        rc = err_set(err, ERR_UNREACHABLE, "Kafka does not say where partition %d of %s ends: %s",
+                     (int)partition, name, rd_kafka_err2str(failed));
+    else
+        *end = (uint64_t)high;
+    rd_kafka_destroy(client);
+    return rc;
+}
+
 static errcode_t read_started(rd_kafka_topic_t *topic, int32_t partition, uint64_t offset,
                               int64_t deadline_us, buffer_t *out, bool *found, err_t *err)
 {

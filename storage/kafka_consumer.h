@@ -29,6 +29,9 @@ bool kafka_consumer_next(kafka_consumer_t *self, journal_record_t *out);
 void kafka_consumer_release(kafka_consumer_t *self);
 uint64_t kafka_consumer_behind(kafka_consumer_t *self, uint16_t number);
 
+/* Offset behind the last record, as the broker says now. Any thread. */
+errcode_t kafka_consumer_end(const journal_kafka_config_t *config, uint16_t number,
+                             int64_t timeout_us, uint64_t *end, err_t *err);
 /* One record, by a consumer made for it; waits at most timeout_us. */
 errcode_t kafka_consumer_read_once(const journal_kafka_config_t *config, uint16_t number,
                                    uint64_t offset, int64_t timeout_us, buffer_t *out, bool *found,

@@ -51,6 +51,7 @@ static void check_others(const uint8_t *bytes, size_t n)
     static liveness_t beat, beat_back;
     founding_t founding, founding_back;
     skip_t skip, skip_back;
+    adoption_t adoption, adoption_back;
     hash_t cluster;
     channel_head_t head;
 
@@ -68,6 +69,15 @@ static void check_others(const uint8_t *bytes, size_t n)
         INVARIANT(again.size <= CHANNEL_SKIP_BYTES_MAX);
         INVARIANT(skip_decode(&skip_back, &cluster, again.bytes, again.size, NULL) == ERR_NONE);
         INVARIANT(memcmp(&skip, &skip_back, sizeof skip) == 0);
+        INVARIANT(channel_head_read(&head, bytes, n));
+    }
+    if (adoption_decode(&adoption, &cluster, bytes, n, NULL) == ERR_NONE) {
+        buffer_reset(&again);
+        adoption_encode(&adoption, &cluster, &again);
+        INVARIANT(again.size <= CHANNEL_ADOPTION_BYTES_MAX);
+        INVARIANT(adoption_decode(&adoption_back, &cluster, again.bytes, again.size, NULL) ==
+                  ERR_NONE);
+        INVARIANT(memcmp(&adoption, &adoption_back, sizeof adoption) == 0);
         INVARIANT(channel_head_read(&head, bytes, n));
     }
     if (liveness_decode(&beat, bytes, n, NULL) == ERR_NONE) {

@@ -248,5 +248,213 @@ class Operators(unittest.TestCase):
         self.assertIn("consistency", answer.json)
 
 
+class LostLog(unittest.TestCase):
+    """A broker loses the end of a partition's log, which everybody had read: what was acknowledged is in the copies only."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = harness.Directory()
+        cls.addClassCleanup(cls.directory.remove)
+        cls.kafka = Bed(cls.directory.join("kafka"), 1)
+        cls.addClassCleanup(cls.kafka.stop, seconds=0)
+        cls.kafka.start()
+        cls.cluster = Nodes(cls.directory.path, cls.kafka.bootstrap, count=3, single_broker=True,
+                            flags=["--partitions", str(PARTITIONS)])
+        cls.addClassCleanup(cls.cluster.end)
+        cls.nodes = cls.cluster.nodes
+        for node in cls.nodes[:2]:
+            node.spawn()
+        for node in cls.nodes[:2]:
+            node.wait_ready(60)
+        cls.token = cls.nodes[0].client().token
+        client = cls.cluster.at(0, cls.token)
+        cls.program = create_program(client)
+        cls.accounts = [harness.create_account(client, cls.program, customer(place), points_balance=100)
+                        for place in range(16)]
+        client.close()
+        cls.lost = partition_of(cls.accounts[3], PARTITIONS)
+        cls.mine = [account for account in cls.accounts if partition_of(account, PARTITIONS) == cls.lost]
+        cls.others = [account for account in cls.accounts if partition_of(account, PARTITIONS) != cls.lost]
+
+    def copy(self, place, number=None):
+        code, out, text = tool("partition", "--data", self.nodes[place].data, "status")
+        self.assertEqual(code, 0, text)
+        return {copy["partition"]: copy for copy in json.loads(out)}.get(self.lost if number is None else number)
+
+    def adopt(self, place, number=None, reason="the broker lost its disk"):
+        return tool("partition", "--data", self.nodes[place].data, "adopt", str(self.lost if number is None else number),
+                    "--reason", reason)
+
+    def ask(self, place, method, *words, **more):
+        client = self.cluster.at(place, self.token)
+        try:
+            return getattr(client, method)(*words, **more)
+        finally:
+            client.close()
+
+    def balance(self, account, place=0):
+        answer = self.ask(place, "get", API + "/loyaltyAccounts/%d/" % account)
+        return answer.json["points_balance"] if answer.status == 200 else None
+
+    def transfer(self, giver, receiver, key, place=0):
+        return self.ask(place, "post", API + "/services/points/transfer/", {
+            "from_account_id": giver, "to_account_id": receiver, "points": 5}, headers={"Idempotency-Key": key})
+
+    def moved(self, giver, receiver, key, place=0):
+        """However often it has to be asked, the points move once."""
+        wait_until(lambda: self.transfer(giver, receiver, key, place).status == 200, 60, "a transfer")
+
+    def serves(self, nodes):
+        code, out, _ = tool("cluster", "--data", self.nodes[0].data, "status")
+        return code == 0 and all(one["owner"] for one in json.loads(out)["partition_list"]) and all(
+            self.balance(account, place) is not None for place in range(nodes) for account in self.accounts)
+
+    def cut_logs(self, numbers, kept):
+        """Only a part of what the broker holds of these partitions is there when it starts again."""
+        self.kafka.stop()
+        folder = os.path.join(self.kafka.broker(1).folder, "data")
+        for number in numbers:
+            place = os.path.join(folder, "fealty.log-%d" % number)
+            for name in os.listdir(place):
+                path = os.path.join(place, name)
+                if name.endswith(".log"):
+                    os.truncate(path, int(os.path.getsize(path) * kept))
+                elif name.endswith((".index", ".timeindex", ".snapshot")):
+                    os.remove(path)
+        clean = os.path.join(folder, ".kafka_cleanshutdown")
+        if os.path.exists(clean):
+            os.remove(clean)
+        self.kafka.start()
+
+    def halted(self, place, number=None):
+        copy = self.copy(place, number)
+        return copy if copy and copy["state"] == "halted" else None
+
+    def test_the_copy_of_a_node_becomes_the_new_history(self):
+        account, other = self.mine[0], self.others[0]
+        for number in range(4):
+            self.moved(account, other, "before-%d" % number)
+            self.moved(other, account, "back-%d" % number)
+        self.moved(account, other, "before")
+        before = {one: self.balance(one) for one in self.accounts}
+        self.assertEqual((before[account], before[other]), (95, 105))
+        code, _, text = self.adopt(0)
+        self.assertEqual(code, 2)
+        self.assertIn("not halted here", text)
+        self.cut_logs([self.lost], 0.5)
+        for place in range(2):
+            wait_until(lambda: self.halted(place), 90, "node %d to halt" % place)
+        self.assertEqual(self.ask(0, "get", API + "/loyaltyAccounts/%d/" % account).status, 503)
+        for words, reason, sentence in (((0, 99), "x", "numbered 0 to"), ((0,), "", "a reason is"),
+                                        ((0,), "x" * 201, "a reason is")):
+            code, _, text = self.adopt(*words, reason=reason)
+            self.assertEqual(code, 2, text)
+            self.assertIn(sentence, text)
+        self.assertEqual(tool("partition", "--data", self.nodes[0].data, "adopt", str(self.lost))[0], 1)
+
+        # Where a copy has read further than another one, the tool says whose it is.
+        def adopted():
+            for place in range(2):
+                code, out, text = self.adopt(place)
+                if code == 0:
+                    return place, out
+                self.assertRegex(text, "reads on|has read further", text)
+            return None
+        place, out = wait_until(adopted, 30, "a copy to be adopted")
+        self.assertIn("new history", out)
+        wait_until(lambda: self.serves(2), 60, "an owner for every partition")
+        self.assertEqual({one: self.balance(one) for one in self.accounts}, before)
+        # The other copy was filled from there, and says so.
+        for one in range(2):
+            copy = wait_until(lambda: (lambda copy: copy if copy["state"] in ("owner", "standby") else None)(
+                self.copy(one)), 60, "node %d to have it" % one)
+            self.assertEqual((copy["adopted"]["reason"], copy["adopted"]["address"], copy["adopted"]["times"],
+                              copy["trouble"]),
+                             ("the broker lost its disk", self.cluster.addresses[place], 1, None))
+        # Messages of both directions go on, with the ones that waited meanwhile.
+        for number in range(3):
+            self.moved(account, other, "after-%d" % number)
+            self.moved(other, account, "after-back-%d" % number)
+        self.moved(account, other, "after")
+        self.moved(account, other, "before")  # its key is known: nothing moves again
+        before[account] -= 5
+        before[other] += 5
+        self.assertEqual({one: self.balance(one) for one in self.accounts}, before)
+
+        # Who starts with nothing, or again, gets what the others have.
+        self.nodes[2].spawn()
+        self.nodes[2].wait_ready(60)
+        wait_until(lambda: self.serves(3), 60, "three nodes to serve")
+
+        def moved_there():  # it has to be filled first, and may have been placed there already
+            code, _, text = tool("cluster", "--data", self.nodes[0].data, "move", str(self.lost), self.cluster.addresses[2])
+            return code == 0 or "already" in text
+        wait_until(moved_there, 60, "the partition to be where it never was")
+        self.moved(account, other, "moved", 2)
+        before[account] -= 5
+        before[other] += 5
+        self.cluster.end()
+        for node in self.nodes:
+            node.spawn()
+        for node in self.nodes:
+            node.wait_ready(90)
+        wait_until(lambda: self.serves(3), 60, "all to serve again")
+        self.moved(other, account, "again", 1)
+        before[account] += 5
+        before[other] -= 5
+        for one in range(3):
+            self.assertEqual({account: self.balance(account, one) for account in self.accounts}, before)
+            self.assertEqual(self.cluster.readiness(one)[0], 200)
+        self.cluster.end()
+        for node in self.nodes:
+            code, out, text = tool("verify", "--data", node.data)
+            self.assertEqual(code, 0, out + text)
+
+    def test_then_all_logs_are_empty_and_all_partitions_are_adopted(self):
+        for place in range(2):
+            if self.nodes[place].process is None or self.nodes[place].process.poll() is not None:
+                self.nodes[place].spawn()
+        for place in range(2):
+            self.nodes[place].wait_ready(90)
+        wait_until(lambda: self.serves(2), 60, "all to serve")
+        before = {one: self.balance(one) for one in self.accounts}
+        self.cluster.end()
+        self.cut_logs(range(PARTITIONS + 1), 0)
+        for node in self.nodes[:2]:
+            node.spawn()
+        left, said = set(range(PARTITIONS + 1)), {}
+
+        def adopted():
+            for number in sorted(left):
+                for place in range(2):
+                    if self.nodes[place].process.poll() is not None:
+                        raise AssertionError("node %d has ended" % place)
+                    code, _, text = self.adopt(place, number)
+                    if code == 0:
+                        left.discard(number)
+                        break
+                    said[number, place] = text
+                    self.assertRegex(text, "not halted here|reads on|has read further|keeps no copy|no member|no node runs|"
+                                           "no control socket|did not answer|is filled from there", text)
+            return not left
+        try:
+            wait_until(adopted, 90, "all partitions to be adopted")
+        except AssertionError as failure:
+            raise AssertionError("%s: %s" % (failure, {key: said[key] for key in said if key[0] in left})) from failure
+        for place in range(2):
+            self.nodes[place].wait_ready(90)
+        wait_until(lambda: self.serves(2), 90, "all to serve again")
+        self.assertEqual({one: self.balance(one) for one in self.accounts}, before)
+        giver, receiver = self.mine[0], self.others[0]
+        self.moved(giver, receiver, "anew")
+        self.moved(giver, receiver, "anew")
+        before[giver] -= 5
+        before[receiver] += 5
+        create_program(self.cluster.at(0, self.token), "Another")  # definitions come to all partitions
+        for place in range(2):
+            self.assertEqual({one: self.balance(one, place) for one in self.accounts}, before)
+            wait_until(lambda: self.cluster.readiness(place)[0] == 200, 30, "no pair to be halted")
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -38,7 +38,8 @@ verdict_t referee_judge(position_t *state, const void *bytes, size_t n, int64_t 
     *body_bytes = n - 88;
     /* Whole, and of a form that this version does not know. */
     if (record[2] != 1 || field(record + 6, 2) != 0 || *kind < RECORD_CLAIM ||
-        *kind > RECORD_TIME_RESET || n > 512 * 1024 || (*kind == RECORD_RELEASE && n != 88) ||
+        *kind > RECORD_ADOPTED || n > 512 * 1024 || (*kind == RECORD_ADOPTED && n != 104) ||
+        (*kind == RECORD_RELEASE && n != 88) ||
         ((*kind == RECORD_CLAIM || *kind == RECORD_TIME_RESET) && n != 96))
         return VERDICT_HALT;
 
@@ -48,6 +49,8 @@ verdict_t referee_judge(position_t *state, const void *bytes, size_t n, int64_t 
     int64_t at_us = (int64_t)field(record + 64, 8);
     bool ahead = at_us > log_time_us && (uint64_t)at_us - (uint64_t)log_time_us > AHEAD_US;
 
+    if (!is_zero(history) && *kind == RECORD_ADOPTED)
+        return memcmp(history, state->history.bytes, 16) == 0 ? VERDICT_IGNORE : VERDICT_HALT;
     if (is_zero(history) ||
         (!is_zero(state->history.bytes) && memcmp(history, state->history.bytes, 16) != 0))
         return VERDICT_IGNORE;

@@ -499,6 +499,10 @@ void life_session(life_t *self, unsigned number)
         rc = answer_decode(&answer, bytes.bytes, bytes.size, NULL);
         INVARIANT(rc == ERR_NONE);
         member->seen = answer.place;
+    } else if (rc == ERR_POSITION_LOST &&
+               adoptions_replaced(self->adoptions, member->partition, &member->seen.history)) {
+        member->seen.epoch =
+            0; /* told so: it begins anew, and must find what it saw all the same */
     } else if (rc != ERR_POSITION_AHEAD) { /* else it waits, or asks elsewhere */
         life_fail(self, "the session of member %u was refused: %s", number, err.text);
     }

@@ -48,6 +48,11 @@ void run_maybe_fault(run_t *self);
 /* Profile skips: now and then a record lands that halts every reader; somebody sees it and has it skipped. */
 void run_maybe_foreign(run_t *self);
 void run_say_skips(run_t *self);
+/* Profile adoptions: now and then, when all is well, the log of a partition loses what all its copies have read; an
+ * operator has one of them adopted. */
+void run_maybe_lose(run_t *self);
+void run_say_adoptions(run_t *self);
+bool run_has_lost(const run_t *self);
 /* What has lasted long enough ends. */
 void run_mend(run_t *self);
 /* The log and the network as they are in this life; and as they are when nothing is wrong. */

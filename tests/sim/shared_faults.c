@@ -55,6 +55,9 @@ static const course_t courses[] = {
     [PROFILE_SKIPS] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_LOG) |
                                  BIT(FAULT_WIPE),
                        .odds = 140},
+    [PROFILE_ADOPTIONS] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_PEER),
+                           .odds = 140,
+                           .bad_net = true},
     [PROFILE_MIXED] = {.faults = BIT(FAULT_KILL) | BIT(FAULT_PAUSE) | BIT(FAULT_CUT_LOG) |
                                  BIT(FAULT_CUT_PEER) | BIT(FAULT_WIPE) | BIT(FAULT_OLD_DISK) |
                                  BIT(FAULT_CLOCK) | BIT(FAULT_LEAVE) | BIT(FAULT_STORM) |
@@ -275,7 +278,7 @@ static void do_fault(run_t *self, fault_t fault)
 
 void run_maybe_fault(run_t *self)
 {
-    if (self->course.odds == 0 || !run_chosen(self, self->course.odds))
+    if (self->course.odds == 0 || !run_chosen(self, self->course.odds) || run_has_lost(self))
         return;
     fault_t fault;
     do

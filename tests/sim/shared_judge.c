@@ -5,6 +5,7 @@
  */
 #include "tests/sim/shared_judge.h"
 
+#include "actors/adopt.h"
 #include "actors/message.h"
 #include "actors/section.h"
 #include "protocol/log.h"
@@ -94,15 +95,86 @@ static bool is_skipped(const life_t *life, uint16_t partition, const log_entry_t
            skips_have(life->skips, partition, entry->offset, header.crc);
 }
 
+static const family_t families[] = {FAMILY_STATE, FAMILY_ENTRY, FAMILY_KEY, FAMILY_OUTBOX,
+                                    FAMILY_LOT};
+
+/* The image that was adopted, as its node made a new history of it. */
+static void begin_at_adoption(const judge_t *self, store_t *books, const adoption_t *adoption,
+                              position_t *position)
+{
+    uint16_t partition = adoption->partition;
+    store_t *base = self->life->bases[partition];
+    bool found = false;
+    buffer_t rows;
+
+    buffer_init(&rows, 64 * 1024 * 1024);
+    for (size_t i = 0; i < COUNT_OF(families); i++) {
+        uint8_t lower[BATCH_KEY_BYTES_MAX], upper[BATCH_KEY_BYTES_MAX];
+        size_t n = key_partition(lower, partition);
+        size_t m = key_after_prefix(upper, lower, n);
+        store_cursor_t *cursor = store_cursor_new(base, NULL, families[i], lower, n, upper, m);
+
+        for (store_cursor_first(cursor); store_cursor_valid(cursor); store_cursor_next(cursor)) {
+            size_t key_bytes, value_bytes;
+            const uint8_t *key = store_cursor_key(cursor, &key_bytes);
+            const uint8_t *value = store_cursor_value(cursor, &value_bytes);
+
+            batch_put(&rows, families[i], key, key_bytes, value, value_bytes);
+        }
+        store_cursor_destroy(&cursor);
+    }
+    const batch_part_t part = {rows.bytes, rows.size};
+    errcode_t rc = journal_stored_position(base, partition, position, &found, NULL);
+    INVARIANT(rc == ERR_NONE && found && !rows.failed);
+    if (!hash_equal(&position->history, &adoption->image) || position->epoch != adoption->epoch ||
+        position->seq != adoption->seq || position->chain != adoption->chain)
+        life_fail(self->life, "partition %u: the adoption names another place than the image's",
+                  partition);
+    rc = rows.size > 0 ? store_write(books, &part, 1, false, NULL) : ERR_NONE;
+    if (rc == ERR_NONE)
+        rc = adopt_image(books, self->life->partitions, adoption, 0, position, NULL);
+    INVARIANT(rc == ERR_NONE);
+    buffer_free(&rows);
+}
+
+/* Before the first claim of the new history stands the end of all others; those ends are for others. */
+static bool is_passed_over(const life_t *life, const adoption_t *adoption, const position_t *at,
+                           const log_entry_t *entry, bool *ended)
+{
+    record_header_t header;
+    record_reason_t reason;
+    const uint8_t *body;
+
+    if (entry->offset < adoption->offset)
+        return true;
+    if (record_decode(entry->bytes, entry->n, &header, &body, &reason) != VERDICT_ACCEPT)
+        return false;
+    if (header.kind == RECORD_ADOPTED) {
+        *ended = *ended || hash_equal(&header.history, &adoption->fresh);
+        return hash_equal(&header.history, &adoption->fresh) ||
+               adoptions_replaced(life->adoptions, adoption->partition, &header.history);
+    }
+    return header.kind == RECORD_CLAIM && !*ended &&
+           hash_equal(&header.history, &adoption->fresh) &&
+           at->epoch == adoption->epoch + ADOPTION_AHEAD;
+}
+
 /* Applies the first `count` entries of a partition's log. */
 void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t count, told_t *told)
 {
     log_shared_t *log = shared_log(self->life->world);
 
+    const adoption_t *adoption = adoptions_latest(self->life->adoptions, partition);
+    bool ended = false;
+
     *told = (told_t){.claims = 0};
+    if (adoption != NULL)
+        begin_at_adoption(self, books, adoption, &told->position);
     for (size_t i = 0; i < count && !self->life->failed; i++) {
         const log_entry_t *entry = log_shared_entry(log, partition, i);
-        if (is_skipped(self->life, partition, entry))
+        if (is_skipped(self->life, partition, entry) ||
+            (adoption != NULL &&
+             is_passed_over(self->life, adoption, &told->position, entry, &ended)))
             continue;
         position_t before = told->position;
         record_kind_t kind = RECORD_DECISIONS;
@@ -116,6 +188,8 @@ void judge_replay(judge_t *self, store_t *books, uint16_t partition, size_t coun
                 life_fail(self->life,
                           "the log of partition %u halts its readers at offset %" PRIu64, partition,
                           entry->offset);
+            if (self->life->failed && log_enabled(LOG_DEBUG))
+                judge_print_log(self->life, partition);
             return;
         }
         if (verdict != VERDICT_ACCEPT)
@@ -172,9 +246,6 @@ static void make_books(judge_t *self)
 }
 
 /* ---- replicas ---- */
-
-static const family_t families[] = {FAMILY_STATE, FAMILY_ENTRY, FAMILY_KEY, FAMILY_OUTBOX,
-                                    FAMILY_LOT};
 
 /* Over all rows of a partition. */
 static uint64_t digest_of(store_t *store, uint16_t partition)

@@ -90,6 +90,17 @@ typedef struct {
     cut_t cut;
     skips_t
         *skips; /* owned; records that halt everybody until an operator's word (profile skips) */
+    /* Profile adoptions: whose images became the history of their partitions, as the control channel has it, and what
+     * stood in them. */
+    adoptions_t *adoptions; /* owned */
+    size_t control_read;
+    store_t *said[SHARED_NODES_MAX][NODE_PARTITIONS_MAX + 1]; /* owned; images that may have been */
+    store_t *bases[NODE_PARTITIONS_MAX + 1];                  /* owned */
+    bool lost[NODE_PARTITIONS_MAX + 1]; /* the log has lost something, and no new history goes on */
+    const adoption_t *before[NODE_PARTITIONS_MAX + 1]; /* the newest when it did */
+    int64_t look_us[NODE_PARTITIONS_MAX + 1]; /* when somebody looks why it was not missed */
+    bool stopped[SHARED_NODES_MAX];           /* by the operator */
+    view_t *view;                             /* owned; the newest */
     /* What landed after a cut refers to what is lost: every reader halts there, until an operator's word. */
     bool broken[NODE_PARTITIONS_MAX + 1];
     bool any_broken;

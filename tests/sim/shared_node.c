@@ -1,6 +1,8 @@
 /* shared_node.c - a node's process and its driver */
 #include "tests/sim/shared_node.h"
 
+#include "tests/sim/shared_fill.h"
+
 #include "node/content.h"
 
 #include "actors/message.h"
@@ -144,6 +146,9 @@ errcode_t node_start(node_t *self, int64_t now_us, err_t *err)
     steady_clock_init(&self->steady, &self->raw);
     fill(self, self->incarnation.bytes, sizeof self->incarnation.bytes);
     governor.incarnation = self->incarnation;
+    self->fill = (node_fill_t){.running = false};
+    if (self->config.fills)
+        governor.filler = shared_filler(self);
     self->process++;
     self->journal = log_journal_new(self->config.log, self->config.number, self->store);
     self->catalogue = catalogue_new();

@@ -28,6 +28,8 @@ typedef struct {
     uint32_t pair_max; /* messages that may wait for one partition; 0: as in real life */
     log_shared_t *log;
     void (*send)(void *state, size_t node, uint16_t dst, const void *frame, size_t n);
+    bool fills; /* copies are filled from others, see shared_fill.h */
+    struct node *(*peer)(void *state, size_t node);
     void *state;
 } node_config_t;
 
@@ -37,7 +39,16 @@ typedef struct {
     uint8_t *bytes; /* owned */
 } frame_mail_t;
 
+/* The copy that is being filled. */
 typedef struct {
+    bool running, cancelled;
+    uint16_t partition;
+    hash_t history; /* zero: see filler_t */
+    size_t sources[FILLS_SOURCES_MAX], source_count;
+    int64_t due_us;
+} node_fill_t;
+
+typedef struct node {
     node_config_t config;
     dice_t dice;
     random_source_t random; /* on the dice */
@@ -65,6 +76,7 @@ typedef struct {
     request_t *requests[NODE_MAIL_MAX]; /* one reference each */
     size_t request_count;
     buffer_t effects;
+    node_fill_t fill;
     int64_t next_tick_us, last_pass_us;
 } node_t;
 

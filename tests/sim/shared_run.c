@@ -49,6 +49,9 @@ static void watch_halts(run_t *self)
                 continue;
             const char *why = replica_trouble(shared_node(life->world, i)->replicas[p]);
             halted = halted || shared_state(life->world, i, p) == REPLICA_HALTED;
+            if (life->profile == PROFILE_ADOPTIONS &&
+                shared_state(life->world, i, p) == REPLICA_HALTED && life->lost[p])
+                continue; /* an operator sees to it */
             if (why != NULL && !life->halts_allowed && !halted_by_foreign(life, i, p))
                 life_fail(life, "node %zu: %s", i, why);
         }
@@ -85,6 +88,7 @@ static bool run_until_known(run_t *self, int64_t us)
         life_ask_again(life);
         watch_halts(self);
         run_say_skips(self);
+        run_say_adoptions(self);
     }
     return true;
 }
@@ -146,6 +150,7 @@ static void work(run_t *self)
     for (unsigned step = 0; step < steps && !life->failed; step++) {
         run_maybe_fault(self);
         run_maybe_foreign(self);
+        run_maybe_lose(self);
         run_mend(self);
         uint64_t share = pace;
         /* Bursts and quiet. */
@@ -161,6 +166,7 @@ static void work(run_t *self)
         shared_run_for(life->world, STEP_US);
         watch_halts(self);
         run_say_skips(self);
+        run_say_adoptions(self);
     }
 }
 
@@ -197,7 +203,8 @@ static void rebuild_halted(run_t *self)
 
     for (size_t i = 0; i < shared_nodes(world); i++) {
         int64_t since_us = self->troubles[i].halted_us;
-        if (since_us == 0 || shared_now_us(world) - since_us < HALT_PATIENCE_US)
+        if (since_us == 0 || shared_now_us(world) - since_us < HALT_PATIENCE_US ||
+            self->life.profile == PROFILE_ADOPTIONS) /* there the copies are all that is left */
             continue;
         shared_kill(world, i);
         shared_wipe(world, i);
@@ -219,6 +226,10 @@ static const char *unrest(const life_t *life)
 {
     static char text[96];
 
+    for (uint16_t p = 0; p <= life->partitions; p++) {
+        if (life->lost[p])
+            return "a partition whose log was lost does not go on";
+    }
     if (!life_all_known(life))
         return "some commands never came to an answer";
     for (uint16_t p = 0; p <= life->partitions; p++) {
@@ -279,6 +290,7 @@ static void come_to_rest(run_t *self)
         life_ask_again(life);
         watch_halts(self);
         run_say_skips(self);
+        run_say_adoptions(self);
         rebuild_halted(self);
         if (life->halts_allowed && run_chosen(self, 20))
             life_find_broken(life);
@@ -297,6 +309,7 @@ static void look_at_all(run_t *self)
             size_t at = life->question_count;
             life_look(life, i);
             shared_run_for(life->world, STEP_US);
+            run_say_adoptions(self);
             known = life->question_count > at && life->questions[at].answered != 0;
             if (!known && shared_now_us(life->world) > until_us)
                 life_fail(life, "nobody tells the balance of member %u", i);
@@ -324,6 +337,8 @@ static bool live(dice_t dice, shared_report_t *report, err_t *err)
     life->report = report;
     life->err = err;
     life->skips = skips_new();
+    life->adoptions = adoptions_new();
+    life->view = memory_zalloc(sizeof *life->view);
     life->jobs = memory_zalloc(LIFE_JOBS_MAX * sizeof *life->jobs);
     run_choose_course(self);
     shared_config_t config = {
@@ -337,6 +352,7 @@ static bool live(dice_t dice, shared_report_t *report, err_t *err)
         .prompt = life->profile == PROFILE_CUT_READ,
         .answered = life_answered,
         .state = life};
+    config.fills = life->profile == PROFILE_ADOPTIONS;
     life->world = shared_world_new(&config);
     begin(self);
     if (!life->failed)
@@ -359,6 +375,13 @@ static bool live(dice_t dice, shared_report_t *report, err_t *err)
         buffer_free(&life->jobs[i].answer);
     free(life->jobs);
     skips_destroy(&life->skips);
+    adoptions_destroy(&life->adoptions);
+    free(life->view);
+    for (size_t p = 0; p <= NODE_PARTITIONS_MAX; p++) {
+        store_destroy(&life->bases[p]);
+        for (size_t i = 0; i < SHARED_NODES_MAX; i++)
+            store_destroy(&life->said[i][p]);
+    }
     free(life->questions);
     free(life->calls);
     free(self);
@@ -369,10 +392,12 @@ static dice_t dice_of(uint64_t seed, profile_t *profile)
 {
     dice_t dice = {seed * UINT64_C(0x9e3779b97f4a7c15) + 1};
 
-    /* The last one came later: it has seeds of its own, so that the others' lives stay what they were. */
+    /* The last ones came later: they have seeds of their own, so that the others' lives stay what they were. */
     *profile = (profile_t)dice_below(&dice, PROFILE_SKIPS);
     if (seed % 16 == 15)
         *profile = PROFILE_SKIPS;
+    if (seed % 16 == 7)
+        *profile = PROFILE_ADOPTIONS;
     return dice;
 }
 

@@ -31,7 +31,8 @@
     X(PROFILE_CUT_CONFIRMED, "cut-confirmed") /* it loses what it had confirmed */            \
     X(PROFILE_RESTORED, "restored")         /* no shared log: a node comes back from an older copy, see restored.h */ \
     X(PROFILE_MIXED, "mixed")               /* all but the cuts */                            \
-    X(PROFILE_SKIPS, "skips")               /* records that halt every reader, and an operator who has them skipped */
+    X(PROFILE_SKIPS, "skips")               /* records that halt every reader, and an operator who has them skipped */ \
+    X(PROFILE_ADOPTIONS, "adoptions")       /* the log loses what everybody had read, and an operator adopts a copy */
 /* clang-format on */
 
 typedef enum {
@@ -46,8 +47,9 @@ const char *profile_name(profile_t profile);
 typedef struct {
     profile_t profile;
     unsigned commands, questions, unknown, replays, faults;
-    unsigned claims;    /* that count, all partitions */
-    unsigned halts;     /* replicas that were seen halted */
+    unsigned claims; /* that count, all partitions */
+    unsigned halts;  /* replicas that were seen halted */
+    unsigned losses, adoptions;
     unsigned undecided; /* accounts whose history has too many ways */
     int64_t virtual_us;
     uint64_t digest; /* of the books, all answers and the time */

@@ -96,6 +96,11 @@ static void on_send(void *state, size_t node, uint16_t dst, const void *frame, s
         net_send(&self->net, self->now_us, node, to, dst, frame, n);
 }
 
+static node_t *ask_peer(void *state, size_t node)
+{
+    return shared_node(state, node);
+}
+
 /* ---- tickets ---- */
 
 static const log_place_t no_place;
@@ -384,6 +389,8 @@ shared_world_t *shared_world_new(const shared_config_t *config)
                               .pair_max = config->pair_max,
                               .log = self->log,
                               .send = on_send,
+                              .fills = config->fills,
+                              .peer = ask_peer,
                               .state = self};
         node_init(&self->nodes[i], &node, dice_roll(&self->dice));
     }

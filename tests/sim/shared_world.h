@@ -28,6 +28,7 @@ typedef struct {
     uint16_t partitions;
     uint8_t followers;
     uint32_t pair_max; /* see node_config_t */
+    bool fills;        /* likewise */
     bool prompt; /* a question's query runs in the very moment in which its barrier is answered */
     /* result: encoded result_t, or the answer of a question; NULL with an error. `place`: of a result; epoch 0 else. */
     void (*answered)(void *state, size_t ticket, const err_t *err, const void *result, size_t n,

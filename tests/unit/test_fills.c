@@ -25,6 +25,7 @@ typedef struct {
     uint16_t filling;
     fill_state_t state;
     bool cancelled;
+    const hash_t *wanted; /* history of the newest copy that was begun; NULL: any */
 } copies_node_t;
 
 static replica_t *node_replica(void *state, uint16_t partition)
@@ -49,7 +50,8 @@ static size_t node_sources(void *state, uint16_t partition, const char *out[FILL
     return self->source_count;
 }
 
-static bool filler_start(void *state, uint16_t partition, const char *const *sources, size_t count)
+static bool filler_start(void *state, uint16_t partition, const char *const *sources, size_t count,
+                         const hash_t *history)
 {
     copies_node_t *self = state;
 
@@ -60,6 +62,7 @@ static bool filler_start(void *state, uint16_t partition, const char *const *sou
     if (!self->knows_way)
         return false;
     self->started++;
+    self->wanted = history;
     self->filling = partition;
     self->state = FILL_RUNNING;
     self->cancelled = false;
@@ -503,4 +506,48 @@ Test(fills, a_node_that_stops_begins_nothing, .timeout = 20)
     cr_assert_eq(node->started, 0);
     cr_assert(node->cancelled);
     node_free(node);
+}
+
+/* The log does not hold the beginning of a history that was adopted, and what is here is all that there is until a source
+ * has begun. */
+Test(fills, a_copy_of_a_history_that_was_replaced_waits_for_a_source_and_never_reads_the_log,
+     .timeout = 20)
+{
+    const adoption_t adoption = {
+        .old = {{1}}, .image = {{1}}, .fresh = {{5}}, .node = {{6}}, .epoch = 1};
+    const hash_t here = {{7}};
+
+    for (int blank = 0; blank < 2; blank++) {
+        copies_node_t *node = node_new(true);
+        adoptions_t *list = adoptions_new();
+        position_t position;
+        bool found;
+
+        cr_assert(adoptions_add(list, &adoption));
+        replica_set_adoptions(node->replicas[0], list, &here);
+        grow(node, 0, FAR);
+        if (!blank)
+            write_position(node, 0, 40);
+        node->source_count = 0;
+        cr_assert(!fills_open(node->fills, 0, node->now_us));
+        cr_assert(!fills_open_to_claim(node->fills, 0, node->now_us));
+        pass_for(node, 10 * FILLS_SOURCE_WAIT_US);
+        cr_assert(!is_open(node, 0));
+        cr_assert(stage_is(node, 0, "waiting_to_be_filled"));
+        cr_assert(!left_half(node, 0));
+        cr_assert_eq(journal_stored_position(node->store, 0, &position, &found, NULL), ERR_NONE);
+        cr_assert_eq(found, !blank);
+        node->source_count = 1;
+        /* Sources that break off, more often than for other copies: still nothing else will do. */
+        for (unsigned k = 1; k <= 6; k++) {
+            pass_for(node, 100 * STEP_US);
+            cr_assert_eq(node->started, k);
+            cr_assert(hash_equal(node->wanted, &adoption.fresh));
+            node->state = FILL_UNTOUCHED;
+        }
+        pass_for(node, 100 * STEP_US);
+        cr_assert(!is_open(node, 0));
+        adoptions_destroy(&list);
+        node_free(node);
+    }
 }

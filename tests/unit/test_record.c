@@ -233,6 +233,25 @@ Test(record, a_time_reset_may_lower_the_time_and_takes_a_seq, .timeout = 10)
     cr_assert_eq(state.seq, 4);
 }
 
+/* Nobody else may write behind it, whatever he knows. */
+Test(record, the_end_of_other_histories_halts_their_readers_and_is_nothing_in_its_own,
+     .timeout = 10)
+{
+    position_t state = running(), empty = {.epoch = 0};
+    record_header_t header = next_of(&state);
+    static const uint8_t before[HASH_BYTES] = {42};
+
+    header.kind = RECORD_ADOPTED;
+    expect(&state, packed(header, before, sizeof before), INT64_MAX, VERDICT_IGNORE,
+           REASON_ADOPTED);
+    header.history.bytes[0]++;
+    expect(&state, packed(header, before, sizeof before), INT64_MAX, VERDICT_HALT, REASON_ADOPTED);
+    expect(&empty, packed(header, before, sizeof before), INT64_MAX, VERDICT_HALT, REASON_ADOPTED);
+    header.history = (hash_t){{0}};
+    expect(&state, packed(header, before, sizeof before), INT64_MAX, VERDICT_IGNORE,
+           REASON_OTHER_HISTORY);
+}
+
 Test(record, a_duplicate_batch_is_ignored, .timeout = 10)
 {
     position_t state = running();

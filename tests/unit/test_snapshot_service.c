@@ -82,8 +82,8 @@ static fill_state_t fetched(fetcher_t *self)
 
 static fill_state_t fetch(fetcher_t *self, const snapshot_source_t *sources, size_t count)
 {
-    cr_assert(snapshot_service_fill(self->service, FETCHED, sources, count));
-    cr_assert(!snapshot_service_fill(self->service, FETCHED, sources, count));
+    cr_assert(snapshot_service_fill(self->service, FETCHED, sources, count, NULL));
+    cr_assert(!snapshot_service_fill(self->service, FETCHED, sources, count, NULL));
     return fetched(self);
 }
 
@@ -406,7 +406,7 @@ Test(snapshot_service, a_copy_is_not_touched_when_nobody_has_a_newer_one, .timeo
     cr_assert_eq(fetch(&target, &nobody, 1), FILL_UNTOUCHED);
     (void)close(hole);
     cr_assert(copies_are_equal(before, target.store, FETCHED));
-    cr_assert_not(snapshot_service_fill(target.service, FETCHED, NULL, 0));
+    cr_assert_not(snapshot_service_fill(target.service, FETCHED, NULL, 0, NULL));
     store_destroy(&before);
     fetcher_free(&target);
     fetcher_free(&source);
@@ -457,7 +457,7 @@ Test(snapshot_service, can_be_taken_back_and_stopped_at_any_moment, .timeout = 6
         fetcher_t target = fetcher_new("127.0.0.1:7402", NULL);
         fill_state_t state;
 
-        cr_assert(snapshot_service_fill(target.service, FETCHED, &source.as_source, 1));
+        cr_assert(snapshot_service_fill(target.service, FETCHED, &source.as_source, 1, NULL));
         for (int i = 0; i < round; i++)
             rest_a_moment();
         if (round % 2 == 0) {
