@@ -5,6 +5,9 @@
  * full) -> IDLE (worker, after sending the rest). The sender writes to the socket itself, not
  * through the library: the library's connection belongs to the worker, and its write would wait for
  * a client that does not read.
+ * To wake the sender takes longer than to send. So where hardly anything is under way, who completes
+ * the command (a partition's thread) sends the answer itself; under load he leaves it to the sender,
+ * which is woken once for many.
  */
 #include "http/detached.h"
 
@@ -21,6 +24,7 @@
 #define GRACE_US      200000
 #define LOOK_EVERY_US 100000
 #define SPINS         200
+#define FEW           2 /* requests under way */
 
 enum { STATE_IDLE = 0, STATE_PENDING = 1, STATE_DONE = 2, STATE_LATE = 3, STATE_UNSENT = 4 };
 #define WAITED 16u /* added to a state: the worker sleeps on it, or is about to */
@@ -34,7 +38,8 @@ struct sender {
     pthread_mutex_t mutex;          /* protects first and the list behind it */
     detached_t *first;              /* of all workers */
     int64_t looked_us;
-    worker_t worker; /* the sender's own buffers */
+    pthread_mutex_t sending; /* held while an answer is made; protects worker and call */
+    worker_t worker;         /* the sender's own buffers */
     call_t call;
 };
 
@@ -198,6 +203,12 @@ static void on_complete(request_t *request, void *context)
     (void)request;
     if (!take(detached, STATE_DONE))
         return; /* too late: the sender has taken it */
+    if (atomic_load_explicit(&sender->server->active, memory_order_relaxed) <= FEW &&
+        pthread_mutex_trylock(&sender->sending) == 0) {
+        answer(sender, detached, false);
+        pthread_mutex_unlock(&sender->sending);
+        return;
+    }
     head = atomic_load_explicit(&sender->finished, memory_order_relaxed);
     do {
         detached->below = head;
@@ -225,10 +236,12 @@ errcode_t sender_start(sender_t **self_p, http_server_t *server, err_t *err)
     buffer_init(&exchange->out, 2 * 1024 * 1024);
     buffer_init(&exchange->headers, 16 * 1024);
     INVARIANT(pthread_mutex_init(&self->mutex, NULL) == 0);
+    INVARIANT(pthread_mutex_init(&self->sending, NULL) == 0);
     *self_p = self;
     if (pthread_create(&self->thread, NULL, sender_run, self) == 0)
         return ERR_NONE;
     pthread_mutex_destroy(&self->mutex);
+    pthread_mutex_destroy(&self->sending);
     free(self);
     *self_p = NULL;
     return err_set(err, ERR_INTERNAL, "cannot make the thread that sends answers");
@@ -245,6 +258,7 @@ void sender_stop(sender_t **self_p)
     pthread_join(self->thread, NULL);
     INVARIANT(self->first == NULL); /* all workers have left */
     pthread_mutex_destroy(&self->mutex);
+    pthread_mutex_destroy(&self->sending);
     buffer_free(&self->worker.wire);
     buffer_free(&self->call.exchange.out);
     buffer_free(&self->call.exchange.headers);
@@ -284,12 +298,14 @@ static void send_finished(sender_t *self, detached_t *newest)
         oldest = newest;
         newest = below;
     }
+    pthread_mutex_lock(&self->sending);
     while (oldest != NULL) {
         detached_t *next = oldest->below; /* from give_back on it is the worker's again */
 
         answer(self, oldest, false);
         oldest = next;
     }
+    pthread_mutex_unlock(&self->sending);
 }
 
 static void look_for_late(sender_t *self)
@@ -306,7 +322,9 @@ static void look_for_late(sender_t *self)
             continue;
         /* From here on the completion does nothing; this waits until it is not running either. */
         waiter_abandon(NULL, detached->request);
+        pthread_mutex_lock(&self->sending);
         answer(self, detached, true);
+        pthread_mutex_unlock(&self->sending);
     }
     pthread_mutex_unlock(&self->mutex);
 }
