@@ -194,9 +194,10 @@ static void settle_and_write(shard_t *self, int64_t now_us)
     }
     for (size_t k = 0; k < count; k++) {
         size_t i = (first + k) % count;
-        bool free = self->flying_rounds < pacing_rounds(&self->pacing);
         if (!self->touched[i])
             continue;
+        bool free = self->flying_rounds < pacing_rounds(&self->pacing) ||
+                    replica_has_large_round(self->replicas[i]);
         if (replica_write(self->replicas[i], free, now_us, boot_us)) {
             self->flying_rounds++;
             self->turn = (i + 1) % count;
