@@ -38,8 +38,10 @@ struct sender {
     pthread_mutex_t mutex;          /* protects first and the list behind it */
     detached_t *first;              /* of all workers */
     int64_t looked_us;
-    pthread_mutex_t sending; /* held while an answer is made; protects worker and call */
-    worker_t worker;         /* the sender's own buffers */
+    /* Held while an answer is made, or given back to its worker, or looked at; protects worker and call. Taken behind
+     * mutex. */
+    pthread_mutex_t sending;
+    worker_t worker; /* the sender's own buffers */
     call_t call;
 };
 
@@ -49,6 +51,7 @@ static void look_for_late(sender_t *self);
 static void send_finished(sender_t *self, detached_t *newest);
 static void answer(sender_t *self, detached_t *detached, bool late);
 static bool take(detached_t *detached, unsigned state);
+static bool take_back(detached_t *detached);
 static void give_back(detached_t *detached, unsigned state);
 
 /* ---- the worker's side ---- */
@@ -104,7 +107,7 @@ void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
     request_retain(request); /* while it is being posted */
     call->detached = true;
     atomic_store_explicit(&detached->state, STATE_PENDING, memory_order_release);
-    if (router_post(self->router, request, &err) != ERR_NONE && take(detached, STATE_IDLE)) {
+    if (router_post(self->router, request, &err) != ERR_NONE && take_back(detached)) {
         /* Not taken by anybody: it is ours alone again. */
         call->detached = false;
         detached->request = NULL;
@@ -314,6 +317,7 @@ static void look_for_late(sender_t *self)
 
     self->looked_us = clock_boot_us(self->server->config.clock);
     pthread_mutex_lock(&self->mutex);
+    pthread_mutex_lock(&self->sending); /* who is pending stays so, or is done: none begins anew */
     for (detached_t *detached = self->first; detached != NULL; detached = detached->next) {
         unsigned state = atomic_load_explicit(&detached->state, memory_order_acquire);
 
@@ -322,10 +326,9 @@ static void look_for_late(sender_t *self)
             continue;
         /* From here on the completion does nothing; this waits until it is not running either. */
         waiter_abandon(NULL, detached->request);
-        pthread_mutex_lock(&self->sending);
         answer(self, detached, true);
-        pthread_mutex_unlock(&self->sending);
     }
+    pthread_mutex_unlock(&self->sending);
     pthread_mutex_unlock(&self->mutex);
 }
 
@@ -397,6 +400,15 @@ static bool take(detached_t *detached, unsigned state)
             return true;
     }
     return false;
+}
+
+/* By the worker; not while the sender looks at it. */
+static bool take_back(detached_t *detached)
+{
+    pthread_mutex_lock(&detached->sender->sending);
+    bool taken = take(detached, STATE_IDLE);
+    pthread_mutex_unlock(&detached->sender->sending);
+    return taken;
 }
 
 /* The last touch: from here on the worker may do anything with it. Only the address of the word is
