@@ -3,12 +3,12 @@
 
 #include "protocol/compiler.h"
 
-#define ROUNDS_MAX  1024 /* more partitions than there are: no limit */
-#define SPAN_US     INT64_C(60000000)
-#define OVERDUE_US  INT64_C(20000)
-#define SMOOTH      8 /* rounds */
-#define CROWDED     3 /* times the least: fewer, please */
-#define COMFORTABLE 2
+#define ROUNDS_MAX 1024 /* more partitions than there are: no limit */
+#define SPAN_US    INT64_C(60000000)
+#define OVERDUE_US INT64_C(20000)
+#define SMOOTH     8 /* rounds */
+#define CROWDED    8 /* times the least: fewer, please */
+#define CALM       4
 
 void pacing_init(pacing_t *self)
 {
@@ -36,8 +36,13 @@ void pacing_landed(pacing_t *self, int64_t took_us, int64_t boot_us)
     self->usual_us = self->usual_us == 0 ? took : self->usual_us + (took - self->usual_us) / SMOOTH;
     if (self->usual_us > CROWDED * least(self))
         self->rounds -= self->rounds > PACING_ROUNDS_MIN;
-    else if (self->usual_us < COMFORTABLE * least(self))
+    else if (pacing_is_calm(self))
         self->rounds += self->rounds < ROUNDS_MAX;
+}
+
+bool pacing_is_calm(const pacing_t *self)
+{
+    return self->usual_us < CALM * least(self);
 }
 
 unsigned pacing_rounds(const pacing_t *self)

@@ -14,8 +14,9 @@
 
 #include <stdlib.h>
 
-#define LATE_US  INT64_C(10000000) /* in the log without an answer: doubt */
-#define STUCK_US INT64_C(3000000)
+#define LARGE_ROUND 32                /* answers */
+#define LATE_US     INT64_C(10000000) /* in the log without an answer: doubt */
+#define STUCK_US    INT64_C(3000000)
 #define POSITION_US \
     INT64_C(1000000)        /* positions over records without effects are stored this often */
 #define PENDING_MAX    4096 /* answers that wait */
@@ -524,6 +525,11 @@ bool replica_has_round(const replica_t *self)
 {
     return replica_deciding(self) && !partition_flight(self->partition).flying &&
            partition_has_round(self->partition);
+}
+
+bool replica_has_large_round(const replica_t *self)
+{
+    return replica_has_round(self) && partition_pending(self->partition) >= LARGE_ROUND;
 }
 
 /* For something of its own in the log. */

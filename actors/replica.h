@@ -93,8 +93,9 @@ int64_t replica_settle(replica_t *self, int64_t wall_us, int64_t boot_us);
 bool replica_write(replica_t *self, bool round, int64_t wall_us, int64_t boot_us);
 /* A round of it is in the log, written at since_us or later. */
 bool replica_flies(const replica_t *self, int64_t since_us);
-/* One waits to be written. */
+/* One waits to be written; one of so many answers that to gather more gains nothing. */
 bool replica_has_round(const replica_t *self);
+bool replica_has_large_round(const replica_t *self);
 
 replica_state_t replica_state(const replica_t *self);
 const char *replica_state_name(replica_state_t state);

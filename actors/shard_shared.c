@@ -177,9 +177,11 @@ static void tell_ownership(shard_t *self, size_t i)
 
 /* What landed is answered before anything is written, so that the next round holds what came meanwhile. Then partitions
  * write in turn, as many as the pacing allows; who has to wait is looked at again in the next pass. */
-static void settle_and_write(shard_t *self, int64_t now_us, int64_t boot_us)
+static void settle_and_write(shard_t *self, int64_t now_us)
 {
     size_t count = self->config.owned_count, first = self->turn;
+    /* Not that of the pass: what came before would count as time in the log, or hide some of it. */
+    int64_t boot_us = clock_boot_us(self->config.clock);
     int64_t since_us = boot_us - pacing_overdue_us(&self->pacing);
 
     self->flying_rounds = 0;
@@ -192,9 +194,10 @@ static void settle_and_write(shard_t *self, int64_t now_us, int64_t boot_us)
     }
     for (size_t k = 0; k < count; k++) {
         size_t i = (first + k) % count;
-        bool free = self->flying_rounds < pacing_rounds(&self->pacing);
         if (!self->touched[i])
             continue;
+        bool free = self->flying_rounds < pacing_rounds(&self->pacing) ||
+                    replica_has_large_round(self->replicas[i]);
         if (replica_write(self->replicas[i], free, now_us, boot_us)) {
             self->flying_rounds++;
             self->turn = (i + 1) % count;
@@ -209,7 +212,8 @@ static void settle_and_write(shard_t *self, int64_t now_us, int64_t boot_us)
  * again and again, for a short time, leaving the processor to whoever wants it. */
 static bool comes_soon(shard_t *self, struct pollfd *wakeup)
 {
-    int64_t until_us = self->flying_rounds > 0 ? clock_boot_us(self->config.clock) + SOON_US : 0;
+    bool near = self->flying_rounds > 0 && pacing_is_calm(&self->pacing);
+    int64_t until_us = near ? clock_boot_us(self->config.clock) + SOON_US : 0;
 
     while (clock_boot_us(self->config.clock) < until_us) {
         if (poll(wakeup, 1, 0) != 0)
@@ -265,7 +269,7 @@ static void *run(void *state)
             governor->on_pass(governor->state, now_us, boot_us);
         else if (governor->on_stop(governor->state, now_us, boot_us))
             atomic_store(&self->left, true);
-        settle_and_write(self, now_us, boot_us);
+        settle_and_write(self, now_us);
         if (!more)
             wait_for_work(self);
     }

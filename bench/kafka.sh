@@ -1,7 +1,7 @@
 # kafka.sh - the part of compare.sh about a log in Kafka: one node on one broker, then three nodes on three
 #
 # Against Kafka's own producer tool on the same brokers, taking turns, with records as large as one earn's; and the time
-# that one earn takes against a bare produce-and-fetch of a record of that size.
+# that one earn takes (through one of the nodes, whoever owns the customer) against a bare produce-and-fetch of a record of that size.
 
 kafka_bed=""
 kafka_record_bytes=680 # one earn in a record of many: command, rows and their share of the header, before compression
@@ -24,7 +24,8 @@ measure_kafka() {
 
 # brokers and nodes, promise for batches, promise for single earns
 measure_on_brokers() {
-    local count=$1 round key="kafka-$1" bootstrap urls name producer
+    local count=$1 round key="kafka-$1" bootstrap urls name producer url
+    local -a others=() # the load goes to all nodes, as through a balancer
     name="$count + $count"
     say "starting $count broker(s) and $count node(s)"
     kafka_bed=$work/brokers
@@ -35,6 +36,7 @@ measure_on_brokers() {
         "$root/bench/three_nodes.sh" start "$work/on-kafka" $((port + 60))) || fail "the nodes on Kafka did not start"
     while read -r pid; do pids+=("$pid"); done <"$work/on-kafka/pids"
     node_url[kafka]=$(echo "$urls" | head -n 1)
+    for url in $(echo "$urls" | tail -n +2); do others+=(--url "$url"); done
     node_pid[kafka]=$(tr '\n' ' ' <"$work/on-kafka/pids")
     prepare kafka
     preload kafka
@@ -42,14 +44,14 @@ measure_on_brokers() {
         say "on Kafka, $name, round $round of $rounds"
         python3 "$root/tests/kafka_bed.py" produce-perf "$kafka_bed" --topic plain --size $kafka_record_bytes --records 200000 |
             awk '/records\/s/ { printf("{\"rate\":%s}\n", $1) }' >"$raw/$key-producer.$round.json"
-        run "$key-batch" "$round" kafka --workload batch --batch-lines 1000 --connections 4 --label "batches of 1,000 on Kafka, $name"
-        run "$key-earn" "$round" kafka --workload earn --connections 128 --label "earn on Kafka, $name"
+        run "$key-batch" "$round" kafka "${others[@]}" --workload batch --batch-lines 1000 --connections 4 --label "batches of 1,000 on Kafka, $name"
+        run "$key-earn" "$round" kafka "${others[@]}" --workload earn --connections $((128 * count)) --label "earn on Kafka, $name"
         run "$key-one" "$round" kafka --workload earn --connections 1 --label "one earn after another on Kafka, $name"
         kafka_round_trip "$bootstrap" "$count" "$round" "$key"
     done
     producer=$(median "$key-producer" rate)
     row "earns in batches of 1,000 on Kafka, $name" "$key-batch" operations_per_s "Kafka's producer tool, $kafka_record_bytes B" "$producer" "$2"
-    row "earn on Kafka, 128 connections, $name" "$key-earn" rate "Kafka's producer tool, $kafka_record_bytes B" "$producer" "$3"
+    row "earn on Kafka, $((128 * count)) connections, $name" "$key-earn" rate "Kafka's producer tool, $kafka_record_bytes B" "$producer" "$3"
     row "p50 of one earn on Kafka, $name, ms" "$key-one" p50_ms "bare produce and fetch" "$(median "$key-trip" p50_ms)" 1.5 below
     stop_kafka
 }

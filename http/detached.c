@@ -5,6 +5,9 @@
  * full) -> IDLE (worker, after sending the rest). The sender writes to the socket itself, not
  * through the library: the library's connection belongs to the worker, and its write would wait for
  * a client that does not read.
+ * To wake the sender takes longer than to send. So where hardly anything is under way, who completes
+ * the command (a partition's thread) sends the answer itself; under load he leaves it to the sender,
+ * which is woken once for many.
  */
 #include "http/detached.h"
 
@@ -21,6 +24,7 @@
 #define GRACE_US      200000
 #define LOOK_EVERY_US 100000
 #define SPINS         200
+#define FEW           2 /* requests under way */
 
 enum { STATE_IDLE = 0, STATE_PENDING = 1, STATE_DONE = 2, STATE_LATE = 3, STATE_UNSENT = 4 };
 #define WAITED 16u /* added to a state: the worker sleeps on it, or is about to */
@@ -34,6 +38,9 @@ struct sender {
     pthread_mutex_t mutex;          /* protects first and the list behind it */
     detached_t *first;              /* of all workers */
     int64_t looked_us;
+    /* Held while an answer is made, or given back to its worker, or looked at; protects worker and call. Taken behind
+     * mutex. */
+    pthread_mutex_t sending;
     worker_t worker; /* the sender's own buffers */
     call_t call;
 };
@@ -44,6 +51,7 @@ static void look_for_late(sender_t *self);
 static void send_finished(sender_t *self, detached_t *newest);
 static void answer(sender_t *self, detached_t *detached, bool late);
 static bool take(detached_t *detached, unsigned state);
+static bool take_back(detached_t *detached);
 static void give_back(detached_t *detached, unsigned state);
 
 /* ---- the worker's side ---- */
@@ -99,7 +107,7 @@ void exchange_finish(exchange_t *self, command_t *command, uint16_t partition)
     request_retain(request); /* while it is being posted */
     call->detached = true;
     atomic_store_explicit(&detached->state, STATE_PENDING, memory_order_release);
-    if (router_post(self->router, request, &err) != ERR_NONE && take(detached, STATE_IDLE)) {
+    if (router_post(self->router, request, &err) != ERR_NONE && take_back(detached)) {
         /* Not taken by anybody: it is ours alone again. */
         call->detached = false;
         detached->request = NULL;
@@ -198,6 +206,12 @@ static void on_complete(request_t *request, void *context)
     (void)request;
     if (!take(detached, STATE_DONE))
         return; /* too late: the sender has taken it */
+    if (atomic_load_explicit(&sender->server->active, memory_order_relaxed) <= FEW &&
+        pthread_mutex_trylock(&sender->sending) == 0) {
+        answer(sender, detached, false);
+        pthread_mutex_unlock(&sender->sending);
+        return;
+    }
     head = atomic_load_explicit(&sender->finished, memory_order_relaxed);
     do {
         detached->below = head;
@@ -225,10 +239,12 @@ errcode_t sender_start(sender_t **self_p, http_server_t *server, err_t *err)
     buffer_init(&exchange->out, 2 * 1024 * 1024);
     buffer_init(&exchange->headers, 16 * 1024);
     INVARIANT(pthread_mutex_init(&self->mutex, NULL) == 0);
+    INVARIANT(pthread_mutex_init(&self->sending, NULL) == 0);
     *self_p = self;
     if (pthread_create(&self->thread, NULL, sender_run, self) == 0)
         return ERR_NONE;
     pthread_mutex_destroy(&self->mutex);
+    pthread_mutex_destroy(&self->sending);
     free(self);
     *self_p = NULL;
     return err_set(err, ERR_INTERNAL, "cannot make the thread that sends answers");
@@ -245,6 +261,7 @@ void sender_stop(sender_t **self_p)
     pthread_join(self->thread, NULL);
     INVARIANT(self->first == NULL); /* all workers have left */
     pthread_mutex_destroy(&self->mutex);
+    pthread_mutex_destroy(&self->sending);
     buffer_free(&self->worker.wire);
     buffer_free(&self->call.exchange.out);
     buffer_free(&self->call.exchange.headers);
@@ -284,12 +301,14 @@ static void send_finished(sender_t *self, detached_t *newest)
         oldest = newest;
         newest = below;
     }
+    pthread_mutex_lock(&self->sending);
     while (oldest != NULL) {
         detached_t *next = oldest->below; /* from give_back on it is the worker's again */
 
         answer(self, oldest, false);
         oldest = next;
     }
+    pthread_mutex_unlock(&self->sending);
 }
 
 static void look_for_late(sender_t *self)
@@ -298,6 +317,7 @@ static void look_for_late(sender_t *self)
 
     self->looked_us = clock_boot_us(self->server->config.clock);
     pthread_mutex_lock(&self->mutex);
+    pthread_mutex_lock(&self->sending); /* who is pending stays so, or is done: none begins anew */
     for (detached_t *detached = self->first; detached != NULL; detached = detached->next) {
         unsigned state = atomic_load_explicit(&detached->state, memory_order_acquire);
 
@@ -308,6 +328,7 @@ static void look_for_late(sender_t *self)
         waiter_abandon(NULL, detached->request);
         answer(self, detached, true);
     }
+    pthread_mutex_unlock(&self->sending);
     pthread_mutex_unlock(&self->mutex);
 }
 
@@ -379,6 +400,15 @@ static bool take(detached_t *detached, unsigned state)
             return true;
     }
     return false;
+}
+
+/* By the worker; not while the sender looks at it. */
+static bool take_back(detached_t *detached)
+{
+    pthread_mutex_lock(&detached->sender->sending);
+    bool taken = take(detached, STATE_IDLE);
+    pthread_mutex_unlock(&detached->sender->sending);
+    return taken;
 }
 
 /* The last touch: from here on the worker may do anything with it. Only the address of the word is

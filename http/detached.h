@@ -4,13 +4,14 @@
  * Contract   exchange_finish() posts a command whose result is the whole answer. On a connection
  *            that has shown that it lives on, it does not wait: the worker goes back to the
  *            library, which waits for the next request, and the sender thread renders and sends
- *            when the command is completed, or a 504 past its deadline. Until then the worker
+ *            when the command is completed, or a 504 past its deadline; with few requests under way
+ *            the thread that completes it does that itself. Until then the worker
  *            neither handles a further request of this connection (detached_wait) nor lets it be
  *            closed (detached_connection_close); so the descriptor stays valid while the sender may
  *            use it. The sender never blocks on a client: what a socket does not take at once is
  *            left to the worker.
- * Threads    exchange_finish, detached_wait, detached_connection*: the worker. Completion: any. One
- *            sender thread.
+ * Threads    exchange_finish, detached_wait, detached_connection*: the worker. Completion: any; its
+ *            caller holds a reference to the request. One sender thread.
  * Ownership  detached_t is part of the worker; a request under way is owned by it.
  * Units      Microseconds.
  * Errors     As exchange_command(): the answer is written.

@@ -134,17 +134,22 @@ errcode_t http_server_start(http_server_t **self_p, const http_config_t *config,
     return ERR_NONE;
 }
 
-void http_server_stop(http_server_t *self, int64_t timeout_us)
+void http_server_quiet(http_server_t *self, int64_t timeout_us)
 {
     int64_t until = clock_boot_us(self->config.clock) + timeout_us;
     struct timespec pause = {.tv_nsec = 2000000};
 
-    if (self->context == NULL)
-        return;
     atomic_store(&self->stopping, true);
     /* The library has no "no new requests": new ones get 503 while those under way finish. */
     while (atomic_load(&self->active) > 0 && clock_boot_us(self->config.clock) < until)
         nanosleep(&pause, NULL);
+}
+
+void http_server_stop(http_server_t *self)
+{
+    if (self->context == NULL)
+        return;
+    atomic_store(&self->stopping, true);
     watch_hurry(self->watch);
     mg_stop(self->context);
     (void)mg_exit_library();
@@ -157,8 +162,7 @@ void http_server_destroy(http_server_t **self_p)
 
     if (self == NULL)
         return;
-    if (self->context != NULL)
-        http_server_stop(self, 0);
+    http_server_stop(self);
     watch_stop(&self->watch);
     sender_stop(&self->sender);
     routes_destroy(&self->routes);

@@ -1,10 +1,10 @@
 /* server.h - HTTP/1.1 in front of the router
  *
  * Contract   Reads, checks and answers requests by the route table (docs/api.md).
- *            http_server_stop() first refuses new requests (503), waits until those under way are
- *            answered or the time is over, then closes. http_session_applied() is the shards'
- *            session hook: it may be called from start to destroy.
- * Threads    start, stop, destroy: one thread. http_session_applied: any. Handlers run on the
+ *            http_server_quiet() refuses new requests (503) and waits until those under way are
+ *            answered or the time is over; http_server_stop() closes. http_session_applied() is the
+ *            shards' session hook: it may be called from start to destroy.
+ * Threads    start, quiet, stop, destroy: one thread. http_session_applied: any. Handlers run on the
  *            server's workers; one connection holds one worker while it is open.
  * Ownership  router, clock and random are borrowed and outlive the server.
  * Units      Microseconds.
@@ -36,7 +36,10 @@ typedef struct {
 
 void http_config_default(http_config_t *config);
 errcode_t http_server_start(http_server_t **self_p, const http_config_t *config, err_t *err);
-void http_server_stop(http_server_t *self, int64_t timeout_us);
+/* From here on new requests are refused (503); returns when those under way are answered, or after timeout_us. */
+void http_server_quiet(http_server_t *self, int64_t timeout_us);
+/* Waits for all that are left: what they wait for must end by itself (a router that was stopped). */
+void http_server_stop(http_server_t *self);
 void http_server_destroy(http_server_t **self_p);
 int http_server_port(const http_server_t *self);
 

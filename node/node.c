@@ -91,14 +91,17 @@ void node_stop(node_t **self_p)
     control_stop(&self->control);
     http_server_t *http = atomic_load(&self->http);
     if (http != NULL)
-        http_server_stop(http, HTTP_STOP_US);
+        http_server_quiet(http, HTTP_STOP_US);
+    /* Whoever still waits does so for another node, or for the log: that must not keep what is here from its next owner. */
     if (self->shards != NULL)
         shards_stop(self->shards, SHARDS_STOP_US);
     if (self->shared != NULL)
         shared_log_stop(self->shared);
     heartbeat_stop(&self->heartbeat); /* writes how far the stopped partitions came */
     if (self->router != NULL)
-        router_stop(self->router);
+        router_stop(self->router); /* answers whoever still waits */
+    if (http != NULL)
+        http_server_stop(http);
     if (self->metrics_registered)
         metrics_unregister(write_metrics, self);
     atomic_store(&self->http, NULL);

@@ -2,6 +2,7 @@
 import os
 import re
 import shutil
+import signal
 import sys
 import threading
 import unittest
@@ -33,11 +34,13 @@ def own_partitions(node):
 class Three(unittest.TestCase):
     """A cluster per class, with customers on every node."""
 
+    flags = ("--request-timeout-ms", "3000")
+
     @classmethod
     def setUpClass(cls):
         cls.directory = harness.Directory()
         cls.addClassCleanup(cls.directory.remove)
-        cls.cluster = Cluster(cls.directory.path, flags=["--request-timeout-ms", "3000"])
+        cls.cluster = Cluster(cls.directory.path, flags=list(cls.flags))
         cls.addClassCleanup(cls.cluster.end)
         cls.nodes = cls.cluster.start().nodes
         for place, node in enumerate(cls.nodes):
@@ -423,6 +426,33 @@ class OneDown(Three):
             giver = self.people[self.accounts.index(self.home[others[0]][0])]
             row, = self.at(others[1]).get(API + "/requests/%s/?customer_id=%s" % (key, giver)).json["results"]
             self.assertEqual((row["operation"], row["state"], row["status"], row["body"]), ("transfer", "pending", None, None))
+
+
+class Stopping(Three):
+    flags = ()
+
+    def test_a_node_stops_in_time_although_another_does_not_answer_it(self):
+        waiting, silent = 0, 1
+        answers, account = [], self.home[silent][0]
+        self.nodes[silent].process.send_signal(signal.SIGSTOP)
+        try:
+            threads = [threading.Thread(target=lambda key="stop-%d" % number: answers.append(self.at(waiting).post(
+                EARN, {"account_id": account, "transaction_amount": 1, "idempotency_key": key}))) for number in range(3)]
+            for thread in threads:
+                thread.start()
+            harness.wait_until(lambda: "fealty_http_requests_active 4" in self.at(waiting).get("/metrics").body.decode(), 5,
+                               "three requests under way, and this one")
+            self.assertEqual(self.nodes[waiting].stop(5), 0, self.nodes[waiting].output[-3000:])
+            for thread in threads:
+                thread.join()
+        finally:
+            self.nodes[silent].process.send_signal(signal.SIGCONT)
+        self.assertEqual([answer.status for answer in answers], [504] * 3, answers)  # sent, and nobody knows more
+        self.all_up()
+        for number in range(3):
+            self.post(waiting, EARN, {"account_id": account, "transaction_amount": 1, "idempotency_key": "stop-%d" % number})
+        self.assertEqual(self.balance(account), OPENING + 3)
+        self.verify()
 
 
 class Addresses(unittest.TestCase):

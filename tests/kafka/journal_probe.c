@@ -745,7 +745,7 @@ int main(int argc, char **argv)
         .node = "probe",
         .settings = getenv("SETTINGS"),
         .partitions = partitions != NULL ? (uint16_t)atoi(partitions) : PARTITIONS,
-        .single_broker = getenv("SINGLE") != NULL,
+        .single_broker = getenv("SINGLE") != NULL && getenv("SINGLE")[0] != 0,
     };
     probe->store = store_memory_new();
     probe->wakeup = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
