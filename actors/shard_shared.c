@@ -208,11 +208,11 @@ static void settle_and_write(shard_t *self, int64_t now_us)
     }
 }
 
-/* While the log has something of ours its answer is near, and to fall asleep and be woken takes longer than that: look
+/* While the log has just one thing of ours its answer is near, and to fall asleep and be woken takes longer than that: look
  * again and again, for a short time, leaving the processor to whoever wants it. */
 static bool comes_soon(shard_t *self, struct pollfd *wakeup)
 {
-    bool near = self->flying_rounds > 0 && pacing_is_calm(&self->pacing);
+    bool near = self->flying_rounds == 1 && pacing_is_calm(&self->pacing);
     int64_t until_us = near ? clock_boot_us(self->config.clock) + SOON_US : 0;
 
     while (clock_boot_us(self->config.clock) < until_us) {

@@ -245,7 +245,7 @@ settle() {
     local began=$SECONDS before now=0
     until [ $((SECONDS - began)) -ge 60 ]; do
         before=$now
-        now=$(awk '/^write_bytes/ { print $2 }' "/proc/${node_pid[$1]}/io")
+        now=$(awk '/^write_bytes/ { print $2 }' "/proc/${node_pid[$1]%% *}/io")
         [ $((now - before)) -gt 65536 ] || break
         sleep 1
     done

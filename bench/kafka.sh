@@ -42,12 +42,13 @@ measure_on_brokers() {
     preload kafka
     for round in $(seq "$rounds"); do
         say "on Kafka, $name, round $round of $rounds"
+        settle kafka
+        run "$key-one" "$round" kafka --workload earn --connections 1 --label "one earn after another on Kafka, $name"
+        kafka_round_trip "$bootstrap" "$count" "$round" "$key"
         python3 "$root/tests/kafka_bed.py" produce-perf "$kafka_bed" --topic plain --size $kafka_record_bytes --records 200000 |
             awk '/records\/s/ { printf("{\"rate\":%s}\n", $1) }' >"$raw/$key-producer.$round.json"
         run "$key-batch" "$round" kafka "${others[@]}" --workload batch --batch-lines 1000 --connections 4 --label "batches of 1,000 on Kafka, $name"
         run "$key-earn" "$round" kafka "${others[@]}" --workload earn --connections $((128 * count)) --label "earn on Kafka, $name"
-        run "$key-one" "$round" kafka --workload earn --connections 1 --label "one earn after another on Kafka, $name"
-        kafka_round_trip "$bootstrap" "$count" "$round" "$key"
     done
     producer=$(median "$key-producer" rate)
     row "earns in batches of 1,000 on Kafka, $name" "$key-batch" operations_per_s "Kafka's producer tool, $kafka_record_bytes B" "$producer" "$2"
