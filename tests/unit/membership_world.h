@@ -367,10 +367,10 @@ static inline void world_turn(world_node_t *node)
 static inline void world_run(world_t *world, int64_t us)
 {
     for (int64_t end = world->now_us + us; world->now_us < end; world->now_us += WORLD_STEP_US) {
-        size_t first = world_number(world) % WORLD_NODES;
+        size_t begin = world_number(world) % WORLD_NODES;
 
         for (size_t i = 0; i < WORLD_NODES; i++)
-            world_turn(&world->nodes[(first + i) % WORLD_NODES]);
+            world_turn(&world->nodes[(begin + i) % WORLD_NODES]);
     }
 }
 
@@ -526,6 +526,17 @@ static inline void world_write_view(world_t *world, const view_t *view)
     cr_assert(!bytes.failed);
     world_append(&world->control, bytes.bytes, bytes.size, world->now_us);
     buffer_free(&bytes);
+}
+
+/* Tells a membership of its own what stands in the control channel from *read on. */
+static inline void world_tell_control(const world_t *world, membership_t *late, size_t *read)
+{
+    for (; *read < world->control.count; ++*read) {
+        const world_record_t *record = &world->control.records[*read];
+        const journal_record_t given = {
+            .partition = JOURNAL_CONTROL, .bytes = record->bytes, .n = record->n, .offset = *read};
+        membership_on_record(late, &given, world->now_us, world->now_us);
+    }
 }
 
 #endif

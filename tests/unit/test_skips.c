@@ -127,12 +127,7 @@ Test(skips, count_by_what_stands_before_them_in_the_channel)
     config = world_config(&world->nodes[7], address);
     config.skip = tell_skip;
     late = membership_new(&config);
-    for (; read < world->control.count; read++) {
-        const world_record_t *record = &world->control.records[read];
-        const journal_record_t given = {
-            .partition = JOURNAL_CONTROL, .bytes = record->bytes, .n = record->n, .offset = read};
-        membership_on_record(late, &given, world->now_us, world->now_us);
-    }
+    world_tell_control(world, late, &read);
     cr_assert_eq(skips_told, 1);
     membership_destroy(&late);
     free(view);
